@@ -299,3 +299,282 @@ class Response:
         """All the header fields, as http.server and WSGI want them."""
         length = [("Content-Length", str(len(self.body)))] if self.drawn else []
         return [("Content-Type", self.content_type), *length, *self.headers.items()]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# 10 Access: who may ask, and for which files. Safe by default.
+
+FORWARDED = ("forwarded", "x-forwarded-", "x-real-ip", "via")  # how a proxy's header fields begin
+FOLLOW = "Start plotsrv with the folder as an argument to allow it: python plotsrv.py FOLDER"
+
+
+def is_owner(client: tuple, server: tuple) -> bool:
+    """Is the program at the other end of a connection known to be run by our own user?
+
+    On Linux the kernel tells whose each end of a loopback connection is. Elsewhere whoever is on this machine passes.
+    """
+    address = ipaddress.ip_address(client[0].partition("%")[0])
+    if not (getattr(address, "ipv4_mapped", None) or address).is_loopback:
+        return False
+    if not sys.platform.startswith("linux"):
+        return True
+    uid = uid_of_connection(proc_address(client), proc_address(server))
+    return uid == os.getuid() and uid != overflow_uid()
+
+
+def proc_address(address: tuple) -> str:
+    """An address as /proc/net/tcp writes it: 32-bit words in the machine's byte order."""
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    packed = socket.inet_pton(family, address[0])
+    words = [packed[start : start + 4] for start in range(0, len(packed), 4)]
+    return "".join(f"{int.from_bytes(word, sys.byteorder):08X}" for word in words) + f":{address[1]:04X}"
+
+
+def uid_of_connection(local: str, remote: str) -> int | None:
+    """Whose the socket is that connects these two ends, by the kernel's table."""
+    try:
+        with open("/proc/net/tcp6" if len(local) > 13 else "/proc/net/tcp", encoding="ascii") as table:
+            for line in table:
+                row = line.split(None, 8)
+                if row[1] == local and row[2] == remote:
+                    return int(row[7])
+    except OSError:
+        pass
+    return None
+
+
+def overflow_uid() -> int:
+    """The uid that stands for those which have no name in this container."""
+    try:
+        return int(Path("/proc/sys/kernel/overflowuid").read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return 65534
+
+
+@dataclass
+class Access:
+    """Who may ask: by Host and site, and by user or token."""
+
+    address: str = "127.0.0.1"  # the one we listen on
+    port: int = PORT
+    allow_host: str = ""  # further names, separated by commas
+    embedder: str = ""  # the origin that may embed our pages and pictures
+    token: str = ""
+    everybody: bool = False  # does even the user's own browser need the token?
+    identity: bool = True  # False under WSGI, where it is the host application's affair
+
+    def authorize(self, request: Request) -> str:
+        """Raise HTTPError unless the client may ask. Returns a cookie to set, where a token was brought for one."""
+        self.check_host(request)
+        self.check_site(request)
+        if not self.identity:
+            return ""
+        if request.path == "/token" and self.is_token("".join(request.query.get("token", ()))):
+            return self.cookie()
+        local = request.owner and not self.everybody and not any(name.startswith(FORWARDED) for name in request.headers)
+        if request.path == "/token" or not (local or self.is_known(request)):
+            message = "This plotsrv asks for a token: open the address that it printed when it started."
+            raise HTTPError(401, message, WWW_Authenticate="Bearer")
+        return ""
+
+    def check_host(self, request: Request) -> None:
+        """Refuse names that are not ours: a foreign page may have had its name point here (DNS rebinding)."""
+        host = request.headers.get("host", "")
+        name = re.sub(r":\d{1,5}$", "", host).lower().removesuffix(".")
+        if not self.is_our_name(name.removeprefix("[").removesuffix("]")):
+            raise HTTPError(421, "plotsrv is not known by that name. Start it with --allow-host NAME to allow it.")
+
+    def is_our_name(self, name: str) -> bool:
+        if self.address in ("", "0.0.0.0", "::") and name == socket.gethostname().lower():
+            return True  # as it stands in the URL that we print
+        allowed = [each.strip().lower() for each in self.allow_host.split(",") if each.strip()]
+        if name in ("localhost", self.address, *allowed) or name.endswith(".localhost"):
+            return True
+        try:
+            address = ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return address.is_loopback or self.address in ("", "0.0.0.0", "::")  # addresses cannot be rebound
+
+    def check_site(self, request: Request) -> None:
+        """Refuse what another web page asks for in the user's browser, but for a link that the user follows."""
+        site = request.headers.get("sec-fetch-site")
+        source = request.headers.get("origin") or request.headers.get("referer") or ""
+        if self.embedder and (source == self.embedder or source.startswith(self.embedder + "/")):
+            return
+        if site:
+            followed = request.headers.get("sec-fetch-mode") == "navigate"
+            followed = followed and request.headers.get("sec-fetch-dest") == "document"
+            foreign = site not in ("same-origin", "none") and not followed
+        else:
+            foreign = bool(source) and source.partition("://")[2].partition("/")[0] != request.headers.get("host")
+        if foreign:
+            raise HTTPError(403, "Another site may not use this. Start plotsrv with --allow-embed ORIGIN to allow it.")
+
+    def is_token(self, text: str) -> bool:
+        return bool(self.token) and hmac.compare_digest(text.encode(), self.token.encode())
+
+    def is_known(self, request: Request) -> bool:
+        """Does the request carry the token, or a cookie that was given for it?"""
+        scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and self.is_token(bearer.strip()):
+            return True
+        cookies = request.headers.get("cookie", "")[:4096]
+        found = re.search(rf"(?:^|;\s*)plotsrv-{self.port}=(\d{{1,12}})\.([0-9a-f]{{64}})(?:;|$)", cookies)
+        if not found or not self.token or int(found[1]) < time.time():
+            return False
+        return hmac.compare_digest(found[2], self.signature(found[1]))
+
+    def cookie(self, days: int = 30) -> str:
+        expiry = str(int(time.time()) + days * 86400)
+        value = f"{expiry}.{self.signature(expiry)}"
+        return f"plotsrv-{self.port}={value}; HttpOnly; SameSite=Lax; Path=/; Max-Age={days * 86400}"
+
+    def signature(self, expiry: str) -> str:
+        return hmac.new(self.token.encode(), f"{self.port}.{expiry}".encode(), hashlib.sha256).hexdigest()
+
+
+def kept_token() -> str:
+    """The token: PLOTSRV_TOKEN, or 192 random bits in a file that only the user can read: it outlives a restart."""
+    if token := os.environ.get("PLOTSRV_TOKEN", ""):
+        return token
+    folder = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "plotsrv"
+    file, token = folder / "token", secrets.token_urlsafe(24)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with os.fdopen(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as new:
+            new.write(token)
+    except FileExistsError:
+        with contextlib.suppress(OSError):
+            file.chmod(0o600)
+            return file.read_text(encoding="utf-8", errors="replace").strip() or token
+    except OSError:
+        pass  # a read-only home: the token lasts as long as this server
+    return token
+
+
+LATEST = "latest"  # instead of a file's name: the newest there is
+KERNEL_FOLDERS = ("/proc/", "/sys/", "/dev/")
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|[A-Za-z][A-Za-z+-]+:|//|\\\\")  # or a UNC path; but not log.09:41.csv
+ELSEWHERE = re.compile(r"(?i)\s*(~|\\\\|file:|[a-z][\w+.-]+:[/\\])")  # a home folder, a UNC path, a URL
+
+
+def real_path(path: str) -> str:
+    """A path with its links followed; where we may not look, it is outside, whatever it is."""
+    try:
+        real = os.path.realpath(path)
+        if os.path.islink(real):  # Python 3.13 stops at a link that it cannot read
+            os.readlink(real)
+    except OSError:
+        return os.devnull
+    return real
+
+
+class DataFolders:
+    """The folders whose files a browser may ask for. A relative name is tried in each in order."""
+
+    def __init__(self, folders: Sequence[str]):
+        self.folders = [os.path.realpath(folder) for folder in folders]
+
+    @classmethod
+    def of(cls, data: Sequence[str]) -> DataFolders:
+        """Those of the command line; else where plotsrv was started, unless that is the home folder or the root."""
+        for folder in data:
+            if not os.path.isdir(os.path.expanduser(folder)):
+                raise NotADirectoryError(f"{folder} is no folder: the data are folders that plots may read from")
+        here = os.getcwd()
+        if os.path.realpath(here) in (os.path.realpath(Path.home()), os.path.realpath("/")):
+            here = os.path.dirname(os.path.realpath(__file__))
+        return cls([os.path.expanduser(folder) for folder in data] or [here])
+
+    def find(self, text: str, patterns: Sequence[str]) -> str:
+        """The real path of a file or folder that the browser named; it may not be there yet.
+
+        Raises HTTPError 403 for what lies outside, whether or not it exists, and ValueError for what is no file name.
+        """
+        if len(text) > TEXT_CHARACTERS or any(ord(c) < 32 or 0xD800 <= ord(c) < 0xE000 for c in text):
+            raise ValueError("this is not a valid file name")
+        if URL.match(text):
+            raise ValueError("URLs are not read: give a file")
+        if text == LATEST:
+            newest = self.files(patterns)[:1]
+            return newest[0][0] if newest else os.path.join(self.folders[0], patterns[0])
+        if os.path.isabs(text):
+            inside = [real for real in [real_path(text)] if self.holds(real)]
+        else:
+            inside = [real for folder in self.folders if self.holds(real := real_path(os.path.join(folder, text)))]
+        hidden = any(part.startswith(".") and part not in (".", "..") for part in re.split(r"[/\\]", self.shown(text)))
+        if not inside or hidden:
+            raise HTTPError(403, f"That file is outside the data folders, or hidden. {FOLLOW}")
+        found = next((path for path in inside if os.path.lexists(path)), inside[0])
+        with contextlib.suppress(OSError):
+            mode = os.stat(found).st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                raise ValueError("this is not a regular file")
+        return found
+
+    def holds(self, real: str) -> bool:
+        """Does a resolved path lie in a data folder, and in none of its hidden ones?"""
+        if (real + "/").startswith(KERNEL_FOLDERS):
+            return False
+        below = [os.path.relpath(real, folder) for folder in self.folders if Path(real).is_relative_to(folder)]
+        return any(not any(part.startswith(".") for part in Path(each).parts) for each in below)
+
+    def shown(self, path: str) -> str:
+        """A path as the user would write it: relative to the data folder it lies in."""
+        for folder in self.folders:
+            if os.path.isabs(path) and Path(path).is_relative_to(folder):
+                return os.path.relpath(path, folder)
+        return path
+
+    def refuse_paths(self, texts: Iterable[str]) -> None:
+        """Refuse texts that a plot might take for a file's name, or an address, elsewhere."""
+        for text in texts:
+            leads_out = ".." in re.split(r"[/\\]", text) and not any(
+                self.holds(real_path(os.path.join(folder, text))) for folder in self.folders
+            )
+            if leads_out or os.path.isabs(text.lstrip()) or ELSEWHERE.match(text):
+                raise HTTPError(403, f"{text[:60]!r} could be a file or an address elsewhere. {FOLLOW}")
+
+    def files(self, patterns: Sequence[str]) -> list[tuple[str, os.stat_result]]:
+        """The files that match one of the patterns, newest first; of very many, those found first."""
+        found = []
+        for folder, path in itertools.islice(self.walk(), FILES_SCANNED):
+            name = os.path.relpath(path, folder)
+            if any(fnmatch.fnmatch(name if "/" in each else os.path.basename(name), each) for each in patterns):
+                with contextlib.suppress(OSError):
+                    status = os.stat(path)
+                    if stat.S_ISREG(status.st_mode) and (not os.path.islink(path) or self.holds(real_path(path))):
+                        found.append((path, status))
+        return sorted(found, key=lambda pair: -pair[1].st_mtime_ns)
+
+    def walk(self) -> Iterator[tuple[str, str]]:
+        """All the files of the data folders, each with its data folder; not those in hidden folders or environments."""
+        for top in self.folders:
+            for folder, folders, files in os.walk(top):
+                folders[:] = sorted(
+                    n for n in folders if n[0] not in "._" and n not in ("node_modules", "site-packages")
+                )
+                yield from ((top, os.path.join(folder, name)) for name in files if not name.startswith("."))
+
+    def choices(self, patterns: Sequence[str]) -> list[tuple[str, str]]:
+        """What a form offers for a file: the name to be sent, and a label with size and age."""
+        now = time.time()
+        files = [
+            (self.shown(path), f"{self.shown(path)} ({in_words(status.st_size, BYTES)}, {ago(now - status.st_mtime)})")
+            for path, status in self.files(patterns)[:FILES_SHOWN]
+        ]
+        return [(LATEST, "the newest of these"), *files] if files else []
+
+
+BYTES = ((10**9, "GB"), (10**6, "MB"), (10**3, "kB"), (1, "bytes"))
+AGES = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+
+
+def in_words(amount: float, units: Sequence[tuple[int, str]]) -> str:
+    size, unit = next((each for each in units if amount >= each[0]), units[-1])
+    return f"{amount / size:.0f} {unit}"
+
+
+def ago(seconds: float) -> str:
+    return f"{in_words(max(0, seconds), AGES)} ago"
