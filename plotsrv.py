@@ -302,6 +302,51 @@ class Response:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# 8 Freshness: which drawings are worth keeping.
+
+
+class DrawingCache:
+    """The last drawings, within a bound of bytes: the least recently used are forgotten first."""
+
+    def __init__(self, limit: int = CACHE_BYTES):
+        self.limit = limit
+        self.size = 0
+        self.drawings: collections.OrderedDict[Any, Drawing] = collections.OrderedDict()
+        self.lock = threading.Lock()
+
+    def keep(self, key: tuple, version: int, drawing: Drawing) -> None:
+        """Keep a drawing as the last of its kind, and where it is a picture, as the last good one."""
+        with self.lock:
+            if drawing.seconds >= SLOW_SECONDS:
+                self.put((key, version), drawing)
+            if drawing.status == 200:
+                self.put((key, "good"), drawing)
+            while self.size > self.limit and len(self.drawings) > 2:
+                self.size -= self.drawings.popitem(last=False)[1].size
+
+    def put(self, name: tuple, drawing: Drawing) -> None:
+        before = self.drawings.pop(name, None)
+        self.size += drawing.size - (before.size if before else 0)
+        self.drawings[name] = drawing
+
+    def good(self, key: tuple) -> Drawing | None:
+        """The last good picture, whatever the code was then."""
+        with self.lock:
+            if (key, "good") in self.drawings:
+                self.drawings.move_to_end((key, "good"))
+            return self.drawings.get((key, "good"))
+
+    def slow(self, key: tuple, version: int) -> Drawing | None:
+        """The last drawing if it was a slow one: it answers for as long as it took.
+
+        Whoever waits on a progress page, which asks every second, would else never see what came of it.
+        """
+        drawing = self.drawings.get((key, version))
+        slow = drawing is not None and drawing.seconds >= SLOW_SECONDS
+        return drawing if drawing and slow and time.time() - drawing.drawn_at < drawing.seconds else None
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # 9 Figures: from what a plot returns to bytes.
 
 MAGIC = {  # the first bytes of a picture that is one already
