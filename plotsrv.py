@@ -302,6 +302,1126 @@ class Response:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# 7 Forms: one table maps annotations to controls. Precedence: annotation, default, docstring, text.
+
+EMPTY = inspect.Parameter.empty
+BOOLS = {"1": True, "true": True, "on": True, "yes": True, "0": False, "false": False, "off": False, "no": False}
+
+
+@dataclass(frozen=True)
+class Field:
+    """One parameter as a form control: plain values, which travel from a render process to the server."""
+
+    name: str
+    label: str
+    control: str = "text"  # an <input> type, textarea, select(-multiple), radios, checkboxes, or none: not shown
+    texts: tuple[str, ...] = ()  # the default, as the control shows it
+    required: bool = False
+    empty: str = "default"  # what an empty text means: the "default", or a "value" (None, or the empty text)
+    choices: tuple[tuple[str, str], ...] = ()  # (text, label)
+    attributes: Mapping[str, str] = field(default_factory=dict)  # further ones of the HTML element
+    allowed: str = ""  # the range of values, in words
+    help: str = ""
+    details: str = ""
+    note: str = ""
+    multiple: bool = False
+    parts: tuple[Field, ...] = ()  # of a fixed tuple or a dataclass: NAME.0, NAME.lr
+    paths: tuple[str, ...] | None = None  # for a file: the patterns of those offered
+    free_text: str = ""  # "text" or "list": the plot gets what the browser sent, letter by letter
+    default: Any = None  # for the page's own fields only
+    read: Any = None  # likewise
+
+    def as_dict(self) -> dict[str, Any]:
+        """For /plots.json."""
+        shown = ("name", "label", "control", "texts", "required", "choices", "attributes", "help", "multiple")
+        parts = [part.as_dict() for part in self.parts if part.control != "none"]
+        return {name: getattr(self, name) for name in shown} | {"parts": parts}
+
+
+def leaves(fields: Iterable[Field]) -> Iterator[Field]:
+    """The fields that have a control of their own, those within groups included."""
+    for each in fields:
+        if each.parts:
+            yield from leaves(each.parts)
+        elif each.control != "none":
+            yield each
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How the values of one type are shown, typed and read.
+
+    `read` turns one text into a value, or raises ValueError; `expects` completes "'ten' is not …". With `item` the
+    value is made of several texts; with `parts`, of several fields.
+    """
+
+    expects: str
+    read: Callable[[str], Any] = str
+    show: Callable[[Any], str] = str
+    control: str = "text"
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    choices: tuple[tuple[str, str], ...] = ()
+    allowed: str = ""
+    note: str = ""
+    optional: bool = False  # may be None, which is shown as an empty text
+    checks: tuple[Callable[[Any], str], ...] = ()  # each says what is wrong with a value, or nothing
+    item: Kind | None = None  # of a list, set or tuple,
+    many: Callable[[list], Any] = list  # which is made of the items' values
+    parts: tuple[Entry, ...] = ()
+    build: Callable[[dict], Any] = dict  # from the values of the parts, by name
+    take_apart: Callable[[Any], Mapping[str, Any]] = dict  # the reverse
+    item_count: int = 0  # of a group in one text
+    paths: tuple[str, ...] | None = None
+    inject: str = ""  # "figure" or "axes": a fresh one is handed over; "variable": a secret from the environment
+
+    def value(self, text: str) -> Any:
+        """The checked value of one text."""
+        if self.item is not None:
+            return self.checked(self.many(item_values(self.item, list_items(text))), "this list")
+        try:
+            value = self.read(text)
+        except (ValueError, ArithmeticError, KeyError, TypeError) as error:
+            reason = f": {error}" if str(error) and isinstance(error, Explained) else ""
+            raise ValueError(f"{text[:60]!r} is not {self.expects}{reason}") from None
+        return self.checked(value, repr(text[:60]))
+
+    def checked(self, value: Any, name: str) -> Any:
+        for check in self.checks:
+            if wrong := check(value):
+                raise ValueError(f"{name} {wrong}")
+        return value
+
+    def texts(self, value: Any) -> tuple[str, ...]:
+        """How the control shows a value: what `read` takes back."""
+        if value is None and self.optional:
+            return ("",)
+        if self.item is None:
+            return (self.show(value),)
+        values = sorted(value, key=repr) if isinstance(value, (set, frozenset)) else value
+        texts = [self.item.texts(each)[0] for each in values]
+        return tuple(texts) if self.control == "checkboxes" else (show_items(texts),)
+
+
+class Explained(ValueError):
+    """A ValueError whose text is meant for the person who typed."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A parameter with its kind and its field: what a form is made of, in a render process."""
+
+    parameter: inspect.Parameter
+    kind: Kind
+    field: Field
+
+
+class FormErrors(Exception):
+    """What is wrong with the arguments, all at once: messages by field."""
+
+    def __init__(self, errors: Mapping[str, str]):
+        super().__init__("; ".join(f"{name}: {error}" for name, error in errors.items()))
+        self.errors = errors
+
+
+class Glob:
+    """Which files a path parameter offers: ``Annotated[Path, Glob("logs/*.csv")]``. Several patterns may be given.
+
+    A pattern without a slash is looked for in all sub-folders.
+    """
+
+    def __init__(self, *patterns: str):
+        self.patterns = patterns
+
+
+# -- texts to values and back
+
+
+def plain_number(text: str) -> str:
+    text = text.strip()
+    if len(text) > NUMBER_CHARACTERS or not text.isascii():
+        raise ValueError
+    return text
+
+
+def finite_number(text: str) -> str:
+    """The text of a number whose digits can be written down: 1e9999999 would take all the memory as a Fraction."""
+    if re.search(r"(?i)nan|inf|e[+-]?\d{4}", text):
+        raise ValueError
+    return plain_number(text)
+
+
+def read_int(text: str) -> int:
+    text = plain_number(text)
+    if scientific := re.fullmatch(r"([+-]?\d+)\.?(\d*)[eE]\+?(\d{1,2})", text):
+        whole, decimals, exponent = scientific[1], scientific[2].rstrip("0"), int(scientific[3])
+        if len(decimals) <= exponent:
+            return int(whole + decimals + "0" * (exponent - len(decimals)))
+    return read_digits(text)
+
+
+def read_digits(text: str) -> int:
+    if not re.fullmatch(r"[+-]?\d+(_\d+)*", plain_number(text)):
+        raise ValueError
+    return int(text)
+
+
+def read_float(text: str) -> float:
+    text = plain_number(text)
+    if "," in text:  # a decimal comma, unless it may as well group thousands
+        if text.count(",") > 1 or "." in text or re.search(r",\d{3}(?!\d)", text):
+            raise Explained("write 1000 or 1.0, without a comma")
+        text = text.replace(",", ".")
+    return float(text)
+
+
+def show_float(value: float) -> str:
+    return str(value) if isinstance(value, int) else repr(float(value))
+
+
+def finite(value: float) -> str:
+    return "" if value - value == 0 else "is not a finite number"
+
+
+def read_bool(text: str) -> bool:
+    return BOOLS[text.strip().lower()]
+
+
+def read_line(text: str) -> str:
+    """A text in one line: no control characters but the tab."""
+    if "\n" in text or "\r" in text:
+        raise Explained("one line only")
+    return read_text(text)
+
+
+def read_text(text: str) -> str:
+    text = text.replace("\r\n", "\n")
+    if len(text) > TEXT_CHARACTERS:
+        raise Explained(f"at most {TEXT_CHARACTERS:,} characters")
+    if any((ord(c) < 32 and c not in "\t\n") or 127 <= ord(c) < 160 or 0xD800 <= ord(c) < 0xE000 for c in text):
+        raise Explained("it has control characters")
+    return text
+
+
+def read_python(text: str) -> Any:
+    """What Python would write as int, float, True, False or None is that; the rest is text."""
+    if len(text) <= NUMBER_CHARACTERS and re.fullmatch(r"\s*(True|False|None|[+-]?[\d._eE+-]+)\s*", text):
+        with contextlib.suppress(ValueError, SyntaxError):
+            return ast.literal_eval(text.strip())
+    return read_line(text)
+
+
+UNITS = {"d": 86400, "h": 3600, "m": 60, "min": 60, "s": 1, "ms": 0.001, "us": 0.000001}
+
+
+def read_timedelta(text: str) -> datetime.timedelta:
+    """90 (seconds), 1:30:00, 1h30m, 2d."""
+    sign, text = (-1, text.strip()[1:]) if text.strip().startswith("-") else (1, text.strip())
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return sign * datetime.timedelta(seconds=float(text))
+    if clock := re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", text):
+        hours, minutes, seconds = clock.groups()
+        return sign * datetime.timedelta(hours=int(hours), minutes=int(minutes), seconds=float(seconds))
+    pieces = re.findall(r"(\d+(?:\.\d+)?)\s*(d|h|min|ms|us|m|s)\s*", text)
+    if not pieces or "".join(re.findall(r"\S", text)) != "".join(number + unit for number, unit in pieces):
+        raise ValueError
+    total = sum((datetime.timedelta(seconds=float(n) * UNITS[unit]) for n, unit in pieces), datetime.timedelta())
+    return sign * total
+
+
+def show_timedelta(value: datetime.timedelta) -> str:
+    sign, value = ("-", -value) if value < datetime.timedelta() else ("", value)
+    hours, rest = divmod(value.seconds, 3600)
+    pieces = [(value.days, "d"), (hours, "h"), (rest // 60, "m"), (rest % 60, "s"), (value.microseconds, "us")]
+    return sign + ("".join(f"{number}{unit}" for number, unit in pieces if number) or "0s")
+
+
+def read_datetime(text: str) -> datetime.datetime:
+    """ISO 8601, or counted from now: now, today, -2h."""
+    text = text.strip()
+    now = datetime.datetime.now().replace(microsecond=0)
+    if text.lower() in ("now", "today"):
+        return now if text.lower() == "now" else datetime.datetime.combine(now.date(), datetime.time())
+    if text[:1] in "+-" and text[1:2].isdigit():
+        return now + read_timedelta(text.removeprefix("+"))
+    return datetime.datetime.fromisoformat(text)
+
+
+def read_date(text: str) -> datetime.date:
+    if re.fullmatch(r"\d{4}-\d\d-\d\d", text.strip()):
+        return datetime.date.fromisoformat(text.strip())
+    if "T" in text or ":" in text:
+        raise ValueError
+    return read_datetime(text).date()
+
+
+def read_time(text: str) -> datetime.time:
+    return read_datetime(text).time() if text.strip().lower() == "now" else datetime.time.fromisoformat(text.strip())
+
+
+def read_dict(text: str) -> dict:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Explained(str(error)) from None
+    if not isinstance(value, dict):
+        raise ValueError
+    return value
+
+
+LIST_ITEM = re.compile(r'"((?:[^"]|"")*)"|([^\s,"]+)')
+
+
+def list_items(text: str) -> list[str]:
+    """The items of a list: separated by commas or spaces, quoted where they contain such."""
+    if text.strip() == "[]":
+        return []
+    if LIST_ITEM.sub("", text).strip(", \t\r\n"):
+        raise ValueError('the quotes do not match: write "a b", "c"')
+    return [quoted.replace('""', '"') if bare == "" else bare for quoted, bare in LIST_ITEM.findall(text)]
+
+
+def show_items(texts: Iterable[str]) -> str:
+    quoted = ['"' + text.replace('"', '""') + '"' if re.search(r'[\s,"]|^$|^\[\]$', text) else text for text in texts]
+    return ", ".join(quoted) or "[]"
+
+
+# -- the table
+
+NUMBER = {"inputmode": "numeric", "step": "1"}
+DECIMAL = {"inputmode": "decimal"}
+SECONDS = {"step": "1"}
+FLOAT = Kind("a number", read_float, show_float, attributes=DECIMAL, checks=(finite,))
+PATH = Kind("a file name", Path, str, paths=("*",))
+DATETIME = Kind("a date and time", read_datetime, datetime.datetime.isoformat, "datetime-local", SECONDS)
+TIMEDELTA = Kind("a duration like 1h30m", read_timedelta, show_timedelta, attributes={"placeholder": "1h30m"})
+
+TYPES: dict[str, Kind] = {  # by qualified name, looked up along a type's __mro__: no import is needed to name one
+    "builtins.bool": Kind("yes or no", read_bool, lambda value: "1" if value else "0", "checkbox"),
+    "builtins.int": Kind("a whole number", read_int, str, "number", NUMBER),
+    "builtins.float": FLOAT,
+    "builtins.complex": Kind("a complex number", lambda text: complex(plain_number(text))),
+    "builtins.str": Kind("text", read_line),
+    "builtins.dict": Kind("a JSON object", read_dict, json.dumps, "textarea"),
+    "numpy.bool": Kind("yes or no", read_bool, lambda value: "1" if value else "0", "checkbox"),
+    "numpy.integer": Kind("a whole number", read_int, str, "number", NUMBER),
+    "numpy.floating": FLOAT,
+    "numpy.dtype": Kind(
+        "a dtype",
+        control="select",
+        choices=tuple((n, n) for n in ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool")),
+    ),
+    "pathlib.PurePath": PATH,
+    "datetime.datetime": DATETIME,
+    "datetime.date": Kind("a date", read_date, datetime.date.isoformat, "date"),
+    "datetime.time": Kind("a time", read_time, datetime.time.isoformat, "time", SECONDS),
+    "datetime.timedelta": TIMEDELTA,
+    "decimal.Decimal": Kind("a decimal number", finite_number, attributes=DECIMAL),
+    "fractions.Fraction": Kind("a fraction like 3/4", finite_number),
+    "uuid.UUID": Kind("a UUID"),
+    "ipaddress._BaseAddress": Kind("an IP address"),
+    "ipaddress._BaseNetwork": Kind("an IP network"),
+}
+STRICTNESS = [
+    "bool",
+    "integer",
+    "int",
+    "floating",
+    "float",
+    "date",
+    "datetime",
+    "time",
+    "timedelta",
+    "list",
+    "PurePath",
+    "str",
+]
+BY_TEXT = Kind("text", read_python, lambda value: "" if value is None else str(value))
+CONTAINERS: dict[Any, Callable[[list], Any]] = {
+    list: list,
+    set: set,
+    frozenset: frozenset,
+    tuple: tuple,
+    collections.abc.Sequence: list,
+    collections.abc.MutableSequence: list,
+    collections.abc.Iterable: list,
+    collections.abc.Collection: list,
+    collections.abc.Set: set,
+}
+DATA_FILES = ("csv", "tsv", "txt", "log", "json", "jsonl", "xlsx", "xls", "parquet", "npy", "npz", "h5", "db", "out")
+
+
+def table_entry(annotation: Any) -> tuple[str, Kind] | None:
+    """The row of TYPES for a type, or for the nearest of those it derives from."""
+    for base in getattr(annotation, "__mro__", ()):
+        name = f"{base.__module__}.{base.__qualname__}".replace("numpy.bool_", "numpy.bool")
+        name = name.replace("pathlib._local.", "pathlib.")  # Python 3.13
+        if name in TYPES:
+            return name, TYPES[name]
+    return None
+
+
+# -- from a parameter to its kind
+
+
+def form_of(function: Callable) -> list[Entry]:
+    """What the form of a plot is made of, in the order of its signature."""
+    annotations = type_hints(function)
+    documented = documented_parameters(inspect.getdoc(function) or "")
+    entries = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        kind_of_doc, text = documented.get(name, ("", ""))
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            if not text:
+                continue
+            kind = LINES if parameter.kind == parameter.VAR_POSITIONAL else PAIRS
+            parameter = parameter.replace(annotation=EMPTY)
+        else:
+            kind = kind_for(name, annotations.get(name, parameter.annotation), parameter.default, kind_of_doc)
+        entries.append(Entry(parameter, kind, field_for(parameter, kind, text)))
+    return entries
+
+
+def type_hints(subject: Callable) -> dict[str, Any]:
+    """The annotations of a function or a class, those written as text resolved; one that cannot be stays as it is."""
+    plain = inspect.unwrap(subject)
+    plain = getattr(plain, "__func__", plain)
+    names = getattr(plain, "__globals__", None) or vars(sys.modules.get(plain.__module__, types))
+    holders = reversed(plain.__mro__) if isinstance(plain, type) else [plain]
+    hints = {}
+    for name, annotation in itertools.chain.from_iterable(inspect.get_annotations(each).items() for each in holders):
+        holder = types.SimpleNamespace(__annotations__={name: annotation})
+        try:
+            hints[name] = typing.get_type_hints(holder, names, include_extras=True)[name]
+        except (NameError, TypeError, AttributeError, SyntaxError):
+            hints[name] = annotation
+    return hints
+
+
+def kind_for(name: str, annotation: Any, default: Any = EMPTY, documented: str = "") -> Kind:
+    """The kind of a parameter: by its annotation, else by its default, else by its docstring, else text."""
+    annotation, hints = unwrapped(annotation)
+    if annotation is EMPTY or annotation is Any:
+        kind = kind_by_default(name, default, documented)
+    else:
+        kind = kind_by_annotation(name, annotation, default)
+    kind = kind_by_hints(kind, hints, default)
+    if isinstance(default, float) and finite(default):
+        kind = replace(kind, checks=tuple(check for check in kind.checks if check is not finite))
+    if kind.control == "text" and kind.read in (read_line, read_python) and not kind.choices:
+        kind = kind_by_name(name, kind, annotation, default)
+    return optional(kind) if default is None else kind
+
+
+def unwrapped(annotation: Any) -> tuple[Any, list]:
+    """An annotation without its wrappings (Annotated, NewType, alias, bound TypeVar), and the hints in them."""
+    hints: list[Any] = []
+    while True:
+        if typing.get_origin(annotation) is typing.Annotated:
+            for hint in annotation.__metadata__:
+                grouped = hint if hasattr(hint, "__is_annotated_types_grouped_metadata__") else ()
+                hints += [hint, *getattr(hint, "metadata", ()), *grouped]  # pydantic keeps its bounds in .metadata
+            annotation = annotation.__origin__
+        elif inner_type := (
+            getattr(annotation, "__supertype__", None)
+            or (getattr(annotation, "__value__", None) if type(annotation).__name__ == "TypeAliasType" else None)
+            or (annotation.__bound__ if isinstance(annotation, typing.TypeVar) else None)
+        ):
+            annotation = inner_type
+        else:
+            return annotation, hints
+
+
+def optional(kind: Kind) -> Kind:
+    """The same kind, which may be None as well: an empty text."""
+    if kind.optional:
+        return kind
+    if kind.control == "checkbox":
+        return replace(kind, control="select", optional=True, choices=(("", "none"), ("1", "yes"), ("0", "no")))
+    if kind.control in ("select", "radios"):
+        return replace(kind, optional=True, choices=(("", "none"), *kind.choices))
+    return replace(kind, optional=True, attributes={"placeholder": "none", **kind.attributes})
+
+
+def kind_by_annotation(name: str, annotation: Any, default: Any) -> Kind:
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if getattr(type(annotation), "__hash__", None) is None:  # a list or a dict
+        return replace(BY_TEXT, note=f"type {annotation}: given as text")
+    if isinstance(origin or annotation, type) and issubclass(origin or annotation, collections.abc.Mapping):
+        return TYPES["builtins.dict"]
+    if isinstance(annotation, range):
+        return range_kind(annotation)
+    if origin is typing.Literal:
+        return choice_kind(arguments, control="radios" if 2 <= len(arguments) <= 4 else "select")
+    if origin in (typing.Union, types.UnionType):
+        members = [member for member in arguments if member is not type(None)]
+        kind = kind_for(name, members[0], default) if len(members) == 1 else union_kind(name, members)
+        return optional(kind) if len(members) < len(arguments) else kind
+    if any(container is (origin or annotation) for container in CONTAINERS):
+        return container_kind(name, origin or annotation, arguments, default)
+    if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
+        return choice_kind(list(annotation), control="select")
+    if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
+        return dataclass_kind(name, annotation, default)
+    if origin is collections.abc.Callable or annotation in (collections.abc.Callable, types.ModuleType):
+        return Kind("", control="none")
+    if str(getattr(annotation, "__module__", "")).startswith("matplotlib.") and annotation.__name__ in INJECTED:
+        return Kind("", control="none", inject=INJECTED[annotation.__name__])
+    if found := table_entry(annotation):
+        return derived(found[1], annotation, found[0].rpartition(".")[2])
+    if getattr(annotation, "__name__", "") in ("SecretStr", "SecretBytes"):  # pydantic's
+        return Kind("", annotation, control="none", inject="variable")
+    if annotation is None or not callable(annotation) or isinstance(annotation, typing.TypeVar):
+        return replace(BY_TEXT, note=f"type {annotation}: given as text")
+    return Kind(f"a {annotation.__name__}", annotation, note=f"type {annotation.__name__}: given as text")
+
+
+INJECTED = {"Figure": "figure", "Axes": "axes"}
+
+
+def derived(kind: Kind, annotation: type, row: str) -> Kind:
+    """A row of the table for the type itself, or for one derived from the row's: its own constructor comes last."""
+    if row == "dtype":  # the dtypes' own types take no text
+        annotation = next(base for base in annotation.__mro__ if base.__name__ == row)
+    elif annotation.__name__ in (row, "bool_", "Path", "integer", "floating") and kind.read not in (str, finite_number):
+        return kind
+
+    def read(text: str) -> Any:
+        value = kind.read(text)
+        return value if isinstance(value, annotation) else annotation(value)
+
+    return replace(kind, read=read)
+
+
+def kind_by_default(name: str, default: Any, documented: str) -> Kind:
+    """The kind of a parameter without annotation."""
+    if (default is EMPTY or default is None) and name in ("fig", "figure", "ax", "axes"):
+        return Kind("", control="none", inject="figure" if name.startswith("fig") else "axes")
+    if isinstance(default, range):
+        return range_kind(default)
+    if isinstance(default, enum.Enum):
+        return choice_kind(list(type(default)), control="select")
+    if isinstance(default, (list, set, frozenset, tuple)):
+        types_found = {type(each) for each in default}
+        item = types_found.pop() if len(types_found) == 1 else EMPTY
+        container = next(each for each in CONTAINERS if isinstance(default, each))
+        return container_kind(name, container, (item, ...) if container is tuple else (item,), default)
+    if choices := documented_choices(documented, default):
+        return choice_kind(choices, control="select")
+    if default is not EMPTY and default is not None:
+        return BY_TEXT if callable(default) else kind_by_annotation(name, type(default), default)
+    simple = {"int": int, "float": float, "bool": bool, "str": str}.get(documented.split(",")[0].strip())
+    return kind_by_annotation(name, simple, default) if simple else BY_TEXT
+
+
+def documented_choices(documented: str, default: Any) -> list[Any]:
+    """The values that NumPy's style lists: {'line', 'bar'}."""
+    listed = re.match(r"\{(.+)\}", documented)
+    if not listed:
+        return []
+    try:
+        values = list(ast.literal_eval(f"[{listed[1]}]"))
+    except (ValueError, SyntaxError):
+        values = re.findall(r"[^\s,]+", listed[1])
+    return values if default is EMPTY or default is None or default in values else []
+
+
+def choice_kind(values: Iterable[Any], labels: Iterable[str] | None = None, control: str = "select") -> Kind:
+    """One of several values; by name, or where names are ambiguous by number."""
+    values = list(values)
+    names = [value.name if isinstance(value, enum.Enum) else str(value) for value in values]
+    texts = names if len(set(names)) == len(names) and "" not in names else [str(n) for n in range(len(values))]
+    if labels is None:
+        labels = [n.replace("_", " ") if isinstance(v, enum.Enum) else n for n, v in zip(names, values, strict=True)]
+    shown = list(labels)
+    by_text = dict(zip(texts, values, strict=True))
+
+    def show(value: Any) -> str:
+        same = [text for text, each in by_text.items() if each == value and type(each) is type(value)]
+        return same[0] if same else str(value)
+
+    few = ", ".join(shown[:12]) + (" …" if len(shown) > 12 else "")
+    return Kind(f"one of {few}", by_text.__getitem__, show, control, choices=tuple(zip(texts, shown, strict=True)))
+
+
+def range_kind(values: range) -> Kind:
+    """A whole number out of a range."""
+
+    def out_of_range(value: int) -> str:
+        return "" if value in values else f"is not one of {', '.join(map(str, values[:2]))} … {max(values, default='')}"
+
+    kind = bounded(TYPES["builtins.int"], values) if values else TYPES["builtins.int"]
+    show = lambda value: str(value[0] if isinstance(value, range) else value)  # noqa: E731
+    return replace(kind, checks=(out_of_range,), show=show)
+
+
+def bounded(kind: Kind, values: range) -> Kind:
+    """A whole number between bounds: all of them to choose from where they are few."""
+    low, high = min(values), max(values)
+    limits = {"min": str(low), "max": str(high), "step": str(abs(values.step))}
+    choices = tuple((str(value), str(value)) for value in values) if len(values) <= 200 else ()
+    control = "select" if len(values) <= 12 else kind.control
+    return replace(
+        kind, control=control, choices=choices, attributes={**kind.attributes, **limits}, allowed=f"{low} … {high}"
+    )
+
+
+def container_kind(name: str, container: Any, arguments: tuple, default: Any) -> Kind:
+    """A list, a set, or a tuple; a tuple of fixed length is a group of fields."""
+    if container is tuple and arguments and arguments[-1] is not Ellipsis:
+        fits = isinstance(default, (tuple, list)) and len(default) == len(arguments)
+        given = default if fits else [EMPTY] * len(arguments)
+        names = [f"{name}.{number}" for number in range(len(arguments))]
+        parts = tuple(part_entry(*each, default is not EMPTY) for each in zip(names, arguments, given, strict=True))
+        build = lambda values: tuple(values[part] for part in names)  # noqa: E731
+        take_apart = lambda value: dict(zip(names, value, strict=False))  # noqa: E731
+        return Kind("", control="group", parts=parts, build=build, take_apart=take_apart)
+    item = in_one_text(kind_for("", arguments[0] if arguments else EMPTY))
+    many = CONTAINERS[container]
+    if item.paths is not None or (item.choices and "step" not in item.attributes):
+        return Kind(item.expects, item=item, many=many, control="checkboxes", choices=item.choices, paths=item.paths)
+    long = isinstance(default, (list, tuple, set)) and len(default) > 5
+    note = "several, separated by commas or spaces"
+    return Kind(item.expects, item=item, many=many, control="textarea" if long else "text", note=note)
+
+
+def in_one_text(kind: Kind) -> Kind:
+    """A group as a single text, where it is an item of a list or one of several types."""
+    if not kind.parts:
+        return kind
+
+    def read(text: str) -> Any:
+        items = list_items(text)
+        if len(items) != len(kind.parts):
+            raise Explained(f"it takes {len(kind.parts)} values")
+        return kind.build(
+            {part.field.name: part.kind.value(each) for part, each in zip(kind.parts, items, strict=True)}
+        )
+
+    def show(value: Any) -> str:
+        values = kind.take_apart(value).values()
+        return show_items(part.kind.texts(each)[0] for part, each in zip(kind.parts, values, strict=True))
+
+    note = f"{len(kind.parts)} values, separated by commas or spaces"
+    return Kind(f"{len(kind.parts)} values", read, show, note=note, item_count=len(kind.parts))
+
+
+def dataclass_kind(name: str, cls: type, default: Any) -> Kind:
+    """A dataclass: a group with a field for each of its fields."""
+    hints = type_hints(cls)
+    parts, attributes = [], [each for each in dataclasses.fields(cls) if each.init]
+    for each in attributes:
+        given = getattr(default, each.name) if isinstance(default, cls) else each.default
+        if given is dataclasses.MISSING:
+            given = each.default_factory() if each.default_factory is not dataclasses.MISSING else EMPTY
+        parts.append(part_entry(f"{name}.{each.name}", hints[each.name], given, default is not EMPTY))
+    names = [each.name for each in attributes]
+
+    def build(values: dict) -> Any:
+        return cls(**{each: values[f"{name}.{each}"] for each in names})
+
+    def take_apart(value: Any) -> dict[str, Any]:
+        return {f"{name}.{each}": getattr(value, each) for each in names}
+
+    return Kind("", control="group", parts=tuple(parts), build=build, take_apart=take_apart)
+
+
+def part_entry(name: str, annotation: Any, default: Any, may_be_absent: bool) -> Entry:
+    """A field within a group; where the whole group may be left out, so may each of its fields."""
+    own_name = name.rpartition(".")[2]
+    parameter = inspect.Parameter(
+        own_name if own_name.isidentifier() else "part", inspect.Parameter.KEYWORD_ONLY, default=default
+    )
+    kind = kind_for(name, annotation, default)
+    group, _, part = name.rpartition(".")
+    label = f"{group} {int(part) + 1}" if part.isdigit() else part.replace("_", " ")
+    shown = replace(field_for(parameter, kind, ""), name=name, label=label)
+    return Entry(parameter, kind, replace(shown, required=shown.required and not may_be_absent))
+
+
+def union_kind(name: str, members: Sequence[Any]) -> Kind:
+    """One text, read as the strictest of several types that takes it; choices are merged."""
+    kinds = [in_one_text(kind_for(name, member)) for member in members]
+    if float in members:  # then 1e6 is one, and no int
+        kinds = [replace(kind, read=read_digits) if kind.read is read_int else kind for kind in kinds]
+    if all(kind.choices and kind.control in ("select", "radios") for kind in kinds):
+        values = [kind.value(text) for kind in kinds for text, _ in kind.choices]
+        return choice_kind(values, control="select")
+
+    def strictness(pair: tuple[Any, Kind]) -> int:
+        row = "list" if pair[1].item or pair[1].item_count else (table_entry(pair[0]) or ("",))[0].rpartition(".")[2]
+        return STRICTNESS.index(row) if row in STRICTNESS else -1
+
+    ordered = sorted(zip(members, kinds, strict=True), key=strictness)
+
+    def read(text: str) -> Any:
+        reasons = []
+        for _, kind in ordered:
+            try:
+                return kind.value(text)
+            except ValueError as error:
+                reasons.append(str(error).removeprefix(f"{text[:60]!r} is "))
+        raise Explained(", ".join(reasons))
+
+    def show(value: Any) -> str:
+        own = [kind for member, kind in ordered if type(value) is (typing.get_origin(member) or member)]
+        return own[0].texts(value)[0] if own else str(value)
+
+    paths = next((kind.paths for kind in kinds if kind.paths is not None), None)
+    count = max(kind.item_count or bool(kind.item) for kind in kinds)
+    note = "several values are separated by commas or spaces" if count else ""
+    return Kind(" or ".join(kind.expects for _, kind in ordered), read, show, paths=paths, note=note, item_count=count)
+
+
+# -- hints in Annotated, and in names
+
+
+def kind_by_hints(kind: Kind, hints: Sequence[Any], default: Any) -> Kind:
+    """A kind with what Annotated says besides: choices, bounds, patterns; by duck typing, without any import."""
+    for hint in hints:
+        if isinstance(hint, (list, dict)) and hint:
+            labels = list(map(str, hint))
+            kind = choice_kind(hint.values() if isinstance(hint, dict) else hint, labels)
+        elif isinstance(hint, range):
+            kind = range_kind(hint)
+        elif isinstance(hint, Glob) or type(hint).__name__ == "Glob":
+            kind = replace(kind, paths=tuple(hint.patterns))
+        elif hint == "multiline":
+            kind = replace(kind, control="textarea", read=read_text)
+        elif hint in ("color", "colour"):
+            kind = color_kind(default)
+        elif hint == "secret":
+            kind = replace(kind, control="none", inject="variable")
+        elif isinstance(hint, str):
+            kind = replace(kind, note=hint)
+        elif text := getattr(hint, "documentation", None):
+            kind = replace(kind, note=str(text))
+    return kind_with_bounds(kind, hints)
+
+
+def kind_with_bounds(kind: Kind, hints: Sequence[Any]) -> Kind:
+    found = {name: value for name in BOUNDS for hint in hints if (value := getattr(hint, name, None)) is not None}
+    checks = tuple(functools.partial(BOUNDS[name], value) for name, value in found.items())
+    low, high = found.get("ge", found.get("gt")), found.get("le", found.get("lt"))
+    step = found.get("multiple_of", 1)
+    if kind.control == "number" and all(isinstance(each, (int, type(None))) for each in (low, high, step)):
+        low = None if low is None else low + ("ge" not in found)
+        low = None if low is None else low + -low % step  # browsers count the steps from here
+        high = None if high is None else high - ("le" not in found)
+    if kind.control == "number" and isinstance(low, int) and isinstance(high, int) and range(low, high + 1, step):
+        kind = bounded(kind, range(low, high + 1, step))
+    else:
+        limits = {"min": low, "max": high, "step": found.get("multiple_of")} if kind.control != "text" else {}
+        names = {"minlength": "min_length", "maxlength": "max_length", "pattern": "pattern"} if not kind.item else {}
+        texts = {name: getattr(found.get(key), "pattern", found.get(key)) for name, key in names.items()}
+        extra = {name: str(value) for name, value in {**limits, **texts}.items() if value is not None}
+        sides = [f"{low} …" if low is not None else "", f"… {high}" if high is not None else ""]
+        allowed = f"{low} … {high}" if all(sides) else "".join(sides)
+        kind = replace(kind, attributes={**kind.attributes, **extra}, allowed=allowed or kind.allowed)
+    return replace(kind, checks=(*kind.checks, *checks))
+
+
+def is_multiple(of: Any, value: Any) -> bool:
+    if isinstance(value, int) and isinstance(of, int):
+        return value % of == 0
+    ratio = value / of
+    return bool(abs(ratio - round(ratio)) < 1e-9)
+
+
+BOUNDS: dict[str, Callable[[Any, Any], str]] = {  # attribute of a hint: what is wrong with a value
+    "ge": lambda bound, value: "" if value >= bound else f"is below {bound}",
+    "gt": lambda bound, value: "" if value > bound else f"is not above {bound}",
+    "le": lambda bound, value: "" if value <= bound else f"is above {bound}",
+    "lt": lambda bound, value: "" if value < bound else f"is not below {bound}",
+    "multiple_of": lambda bound, value: "" if is_multiple(bound, value) else f"is not a multiple of {bound}",
+    "min_length": lambda bound, value: "" if len(value) >= bound else f"is shorter than {bound}",
+    "max_length": lambda bound, value: "" if len(value) <= bound else f"is longer than {bound}",
+    "pattern": lambda bound, value: "" if re.fullmatch(bound, value) else f"does not match {bound}",
+    "func": lambda bound, value: "" if bound(value) else f"is refused by {getattr(bound, '__name__', 'its check')}",
+    "tz": lambda bound, value: "" if (value.tzinfo is None) == (bound is None) else "has the wrong time zone",
+}
+SECRET_NAME = re.compile(r"(?i)(.*_)?(password|passwd|token|secret|api_?key)")
+PATH_NAME = re.compile(r"(?i)(.*_)?(path|file|filename)")
+COLOR_NAME = re.compile(r"(?i)(.*_)?colou?r")
+HEX_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
+
+
+def kind_by_name(name: str, kind: Kind, annotation: Any, default: Any) -> Kind:
+    """What the name of a text parameter, or its default, tells about it."""
+    name = name.rpartition(".")[2]  # of a group's part
+    shown = default if isinstance(default, str) else ""
+    if SECRET_NAME.fullmatch(name):
+        return replace(kind, control="none", inject="variable")
+    if annotation is EMPTY and PATH_NAME.fullmatch(name):
+        return replace(PATH, read=str, paths=path_patterns(name, default))
+    if COLOR_NAME.fullmatch(name) or HEX_COLOR.fullmatch(shown):
+        return color_kind(default)
+    if registered := registered_names(name) if shown else ():
+        return choice_kind(dict.fromkeys([*registered, shown]))
+    if "\n" in shown or len(shown) > 60:
+        return replace(kind, control="textarea", read=read_text)
+    if kind.read is read_python and re.fullmatch(r"(?i)n_.*|.*_size|epochs?|steps?|lr|alpha|.*_rate", name):
+        whole = not re.fullmatch(r"(?i)lr|alpha|.*_rate", name)
+        return replace(kind, attributes={"inputmode": "numeric" if whole else "decimal"})  # the keyboard only
+    return kind
+
+
+def path_patterns(name: str, default: Any) -> tuple[str, ...]:
+    """Which files to offer: by the default's own pattern, by its folder and suffix, by the name."""
+    text = str(default) if isinstance(default, (str, Path)) and str(default) != "latest" else ""
+    if "*" in text:
+        return (text,)
+    if suffix := os.path.splitext(text)[1]:
+        return (os.path.join(os.path.dirname(text), "*" + suffix),)
+    hints = [word for word in re.split(r"[_\d]+", name.lower()) if word in DATA_FILES]
+    return tuple("*." + ending for ending in hints or DATA_FILES)
+
+
+def registered_names(name: str) -> Sequence[str]:
+    """The names that matplotlib knows for a colormap, a marker or a line style."""
+    if name in ("cmap", "colormap") and (matplotlib := sys.modules.get("matplotlib")):
+        return sorted(matplotlib.colormaps, key=lambda each: each.endswith("_r"))
+    return {"marker": list(".,ov^<>12348spP*hH+xXDd|_"), "linestyle": ["-", "--", "-.", ":"]}.get(name, [])
+
+
+def color_kind(default: Any) -> Kind:
+    """A colour: by matplotlib's names, or picked where the default is #rrggbb."""
+    colors = sys.modules.get("matplotlib.colors")
+
+    def read(text: str) -> str:
+        if colors is not None and not colors.is_color_like(text):
+            raise ValueError
+        return read_line(text)
+
+    names = [*colors.TABLEAU_COLORS, *colors.CSS4_COLORS] if colors else []
+    picked = isinstance(default, str) and HEX_COLOR.fullmatch(default)
+    if picked:
+        return Kind("a colour", read, lambda value: value.lower() if HEX_COLOR.fullmatch(value) else value, "color")
+    return Kind("a colour", read, choices=tuple((name, name) for name in names))
+
+
+# -- from a kind to a field, and from texts to arguments
+
+
+def field_for(parameter: inspect.Parameter, kind: Kind, help: str) -> Field:
+    """The field of a parameter: what the server needs to know of it."""
+    default = parameter.default
+    variadic = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    texts = () if default is EMPTY or kind.inject or kind.parts else default_texts(kind, default)
+    paths = kind.paths
+    if paths is not None and paths == PATH.paths:
+        paths = path_patterns(parameter.name, default)
+    if paths is not None and ("*" in "".join(texts) or texts == ("latest",)):
+        texts = ("latest",)
+    attributes = {**kind.attributes, "placeholder": "auto"} if is_auto(default) else kind.attributes
+    sentence = re.match(r"(?s).*?[.!?](?=\s|$)", help)
+    first = sentence[0] if sentence else help
+    takes_text = kind.control in ("text", "textarea") and not kind.choices and paths is None
+    innermost = kind.item or kind
+    as_sent = (read_line, read_text, read_python, read_dict, read_lines, read_pairs)
+    letters = takes_text and (innermost.read in as_sent or bool(kind.note))
+    return Field(
+        name=parameter.name,
+        label=parameter.name.replace("_", " ").strip() or parameter.name,
+        control=kind.control,
+        texts=texts,
+        required=default is EMPTY and not variadic and kind.control not in ("none", "group", "checkboxes"),
+        empty="value" if kind.optional or kind.read in (read_line, read_text) else "default",
+        choices=kind.choices,
+        attributes=attributes,
+        allowed=kind.allowed,
+        help=first,
+        details=help[len(first) :].strip(),
+        note=kind.note,
+        multiple=kind.control == "checkboxes",
+        parts=tuple(part.field for part in kind.parts),
+        paths=paths,
+        free_text=("list" if kind.item or kind.item_count else "text") if letters else "",
+    )
+
+
+def is_auto(default: Any) -> bool:
+    """Is a default computed at the call, like a function that tells the time?"""
+    return default is not EMPTY and callable(default) and not isinstance(default, (type, enum.Enum))
+
+
+def default_texts(kind: Kind, default: Any) -> tuple[str, ...]:
+    """How a default is shown in its control."""
+    if default is None and kind.control == "checkboxes":
+        return ()
+    if default is None or is_auto(default) or (kind.item and kind.control != "checkboxes" and not default):
+        return ("",)
+    try:
+        return kind.texts(default)
+    except (TypeError, ValueError, AttributeError):  # a default of another type than its annotation says
+        return (str(default),)
+
+
+def bind_arguments(function: Callable, texts: Mapping[str, tuple[str, ...]]) -> Callable[[], Any]:
+    """The call of a plot with the values of these texts, defaults left out; not called yet.
+
+    Raises FormErrors with a message for every field that is wrong.
+    """
+    errors: dict[str, str] = {}
+    positional: list[Any] = []
+    named: dict[str, Any] = {}
+    injected: dict[str, str] = {}
+    entries = form_of(function)
+    for entry in entries:
+        parameter = entry.parameter
+        if entry.kind.inject in ("figure", "axes"):
+            injected[parameter.name] = entry.kind.inject
+        value = value_of(entry, texts, errors)
+        if value is EMPTY:
+            continue
+        if parameter.kind == parameter.VAR_POSITIONAL:
+            positional += value
+        elif parameter.kind == parameter.VAR_KEYWORD:
+            if taken := sorted(set(value) & {each.parameter.name for each in entries}):
+                errors[parameter.name] = f"{taken[0]} is a parameter of its own"
+            named |= value
+        else:
+            named[parameter.name] = value
+    if errors:
+        raise FormErrors(errors)
+    return functools.partial(call_plot, function, positional, named, injected)
+
+
+def call_plot(function: Callable, rest: list, named: dict[str, Any], injected: dict[str, str]) -> Any:
+    """Call a plot; positional-only parameters by position, injected figures and axes made fresh."""
+    if injected:
+        from matplotlib import pyplot
+
+        figure = pyplot.figure()
+        axes = figure.add_subplot() if "axes" in injected.values() else None
+        named |= {name: figure if what == "figure" else axes for name, what in injected.items()}
+    signature = inspect.signature(function)
+    bound = signature.bind_partial()
+    for name, parameter in signature.parameters.items():
+        if parameter.kind == parameter.VAR_POSITIONAL:
+            bound.arguments |= {name: tuple(rest)} if rest else {}
+        elif parameter.kind == parameter.VAR_KEYWORD:
+            bound.arguments[name] = {n: v for n, v in named.items() if n not in signature.parameters}
+        elif name in named:
+            bound.arguments[name] = named[name]
+        elif (
+            parameter.default is not EMPTY
+            and parameter.kind != parameter.KEYWORD_ONLY
+            and (rest or parameter.kind == parameter.POSITIONAL_ONLY)
+        ):
+            bound.arguments[name] = parameter.default  # no gap before one that is given by position
+    return function(*bound.args, **bound.kwargs)
+
+
+def text_pieces(leaf: Field, text: str) -> list[str]:
+    """What in a text could be a name: its lines, their values, the items of a list, the strings within JSON."""
+    with contextlib.suppress(ValueError, RecursionError):
+        if leaf.control == "textarea" and text.lstrip().startswith("{"):
+            text = "\n".join(re.findall(r'"((?:[^"\\]|\\.)*)"', json.dumps(json.loads(text), ensure_ascii=False)))
+    apart = r'[\s,"]+' if leaf.free_text == "list" else r"[\n=]" if leaf.control == "textarea" else r"\n"
+    return [text, *re.split(apart, text)]
+
+
+def given_texts(leaf: Field, typed: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """What the query says for a field; None where that is nothing but the default.
+
+    Raises ValueError where a field that takes one value is given several, or a required one none.
+    """
+    if typed is not None:
+        if leaf.control == "checkbox":
+            typed = typed[-1:]  # of the hidden pair, the last wins
+        elif leaf.multiple:
+            typed = tuple(text for text in typed if text)  # the hidden marker says "none chosen"
+        elif len(typed) > 1:
+            raise ValueError("given more than once")
+        elif typed == ("",) and leaf.empty == "default":
+            typed = None
+    if typed is None and leaf.required:
+        raise ValueError("required")
+    return None if typed == leaf.texts else typed
+
+
+def value_of(entry: Entry, texts: Mapping[str, tuple[str, ...]], errors: dict[str, str]) -> Any:
+    """The value of one field, or EMPTY where the plot's own default is to serve."""
+    kind, name, default = entry.kind, entry.field.name, entry.parameter.default
+    if kind.parts:
+        return group_value(entry, texts, errors)
+    given = texts.get(name) if kind.control != "none" else None
+    variable = name.rpartition(".")[2].upper()
+    if kind.inject == "variable" and variable in os.environ:
+        given = (os.environ[variable],)
+    if given is None:
+        if default is EMPTY and entry.field.required:
+            errors[name] = "required"
+        elif default is EMPTY and kind.control == "none" and kind.inject not in ("figure", "axes"):
+            what = f"set the environment variable {variable}" if kind.inject else "give it a default in the code"
+            errors[name] = f"is not asked for in the form: {what}"
+        elif default is EMPTY and entry.field.multiple:
+            return kind.many([])
+        elif isinstance(default, range):
+            return default[0]
+        return EMPTY
+    try:
+        if given == ("",) and kind.optional:
+            return None
+        if kind.item is not None and entry.field.multiple:
+            return kind.checked(kind.many(item_values(kind.item, given)), "this list")
+        return kind.value(given[0])
+    except ValueError as error:
+        errors[name] = str(error)
+        return EMPTY
+
+
+def item_values(kind: Kind, texts: Sequence[str]) -> list[Any]:
+    values = []
+    for number, text in enumerate(texts, 1):
+        try:
+            values.append(None if kind.optional and not text else kind.value(text))
+        except ValueError as error:
+            raise ValueError(f"item {number}: {error}") from None
+    return values
+
+
+def group_value(entry: Entry, texts: Mapping[str, tuple[str, ...]], errors: dict[str, str]) -> Any:
+    """The value of a group; its default as a whole where none of its fields says otherwise."""
+    parts = entry.kind.parts
+    if not any(leaf.name in texts for leaf in leaves(entry.field.parts)) and entry.parameter.default is not EMPTY:
+        return EMPTY
+    before = len(errors)
+    values = {part.field.name: value_of(part, texts, errors) for part in parts}
+    for part in parts:
+        if values[part.field.name] is EMPTY:
+            values[part.field.name] = part.parameter.default
+            if part.parameter.default is EMPTY:
+                errors.setdefault(part.field.name, "required")
+    return entry.kind.build(values) if len(errors) == before else EMPTY
+
+
+def read_lines(text: str) -> list[Any]:
+    return [literal(line) for line in text.splitlines() if line.strip()]
+
+
+def read_pairs(text: str) -> dict[str, Any]:
+    pairs = [line.partition("=") for line in text.splitlines() if line.strip()]
+    if any(not equals or not key.strip().isidentifier() for key, equals, _ in pairs):
+        raise ValueError
+    return {key.strip(): literal(value) for key, _, value in pairs}
+
+
+def literal(text: str) -> Any:
+    """A Python literal, or else the text itself."""
+    try:
+        return ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return read_line(text.strip())
+
+
+LINES = Kind("values, one a line", read_lines, control="textarea", note="one a line")
+PAIRS = Kind("lines of the form key=value", read_pairs, control="textarea", note="key=value, one a line")
+
+
+# -- docstrings: NumPy's, Google's and Sphinx' ways to tell about parameters
+
+SECTION = re.compile(
+    r"((?:Other |Keyword )?(?:Parameters|Args|Arguments)|Returns|Yields|Raises|Warns|Notes?|Examples?|See Also|"
+    r"References)\s*(:?)$"
+)
+SPHINX = re.compile(r"(?ms)^:(?:param|parameter|arg|argument)\s+(?:([^:\n]*?)\s+)?(\*{0,2}\w+):(.*?)(?=^:|^\s*$|\Z)")
+SPHINX_TYPE = re.compile(r"(?m)^:type\s+(\w+):\s*(.*)$")
+NUMPY_ENTRY = re.compile(r"(\*{0,2}\w+(?:\s*,\s*\*{0,2}\w+)*)\s*(?::\s*(.*))?()$")
+GOOGLE_ENTRY = re.compile(r"(\*{0,2}\w+(?:\s*,\s*\*{0,2}\w+)*)\s*(?:\(([^)]*)\))?\s*:\s*(.*)$")
+
+
+def docstring_parts(doc: str | None) -> tuple[str, str]:
+    """The first line of a docstring, and the rest without what is about parameters and results."""
+    first, _, rest = inspect.cleandoc(doc or "").partition("\n")
+    prose = docstring_sections(rest)[0]
+    return first.strip(), re.split(r"(?m)^:\w+", prose)[0].strip()
+
+
+def docstring_sections(doc: str) -> tuple[str, list[tuple[bool, list[str]]]]:
+    """The prose before the first section, and the lines of each section about parameters (NumPy's style or not)."""
+    prose: list[str] = []
+    sections: list[tuple[bool, list[str]]] = []
+    into = prose
+    lines = doc.splitlines()
+    for number, line in enumerate(lines):
+        ruled = number + 1 < len(lines) and re.fullmatch(r"\s*-{3,}\s*", lines[number + 1]) is not None
+        found = SECTION.match(line)
+        if found and (ruled or found[2]):
+            into = []
+            if re.search("Parameters|Arg", found[1]):
+                sections.append((ruled, into))
+        elif not re.fullmatch(r"\s*-{3,}\s*", line):
+            into.append(line)
+    return "\n".join(prose), sections
+
+
+def documented_parameters(doc: str) -> dict[str, tuple[str, str]]:
+    """For each parameter that a docstring tells about: its type, if that is told, and the text."""
+    found: dict[str, tuple[str, str]] = {}
+    for numpy_style, lines in docstring_sections(inspect.cleandoc(doc))[1]:
+        names: list[str] = []
+        for line in inspect.cleandoc("\n" + "\n".join(lines)).splitlines():
+            entry = (NUMPY_ENTRY if numpy_style else GOOGLE_ENTRY).match(line)
+            if entry:
+                names = [name.strip().lstrip("*") for name in entry[1].split(",")]
+                found |= {name: ((entry[2] or "").strip("`"), entry[3]) for name in names}
+            else:
+                found |= {name: (found[name][0], f"{found[name][1]} {line.strip()}".strip()) for name in names}
+    for kind, name, text in SPHINX.findall(doc):
+        found[name.lstrip("*")] = (kind, " ".join(text.split()))
+    for name, kind in SPHINX_TYPE.findall(doc):
+        found[name] = (kind, found.get(name, ("", ""))[1])
+    return {name: (kind.strip("`"), text.replace("`", "")) for name, (kind, text) in found.items()}
+
+
+# -- the page's own fields: a signature, read by the same table
+
+
+@dataclass(frozen=True)
+class Bounds:
+    ge: float | None = None
+    le: float | None = None
+
+
+def page(
+    refresh_every: typing.Annotated[float, Bounds(ge=0, le=86400)] = REFRESH_SECONDS,
+    width: typing.Annotated[int | None, range(50, SIDE_PIXELS + 1)] = None,
+    height: typing.Annotated[int | None, range(50, SIDE_PIXELS + 1)] = None,
+    dpi: typing.Annotated[int | None, range(20, 401)] = None,
+) -> None:
+    """What every page asks for besides
+
+    :param refresh_every: how often the page draws the plot anew
+    :param width: pixels; as the plot has it where left empty
+    :param height: pixels
+    :param dpi: dots an inch; more makes text and lines bigger
+    """
+
+
+def page_fields() -> tuple[Field, ...]:
+    seconds = {
+        1: "every second",
+        5: "every 5 s",
+        10: "every 10 s",
+        60: "every minute",
+        300: "every 5 minutes",
+        0: "never",
+    }
+    fields = []
+    for entry in form_of(page):
+        read = functools.partial(lambda kind, text: kind.value(text) if text else None, entry.kind)
+        fields.append(replace(entry.field, default=entry.parameter.default, read=read))
+    choices = tuple((f"{number:g}", label) for number, label in seconds.items())
+    return (
+        replace(fields[0], control="select", choices=choices, texts=(f"{REFRESH_SECONDS:g}",), allowed=""),
+        *fields[1:],
+    )
+
+
+PAGE_FIELDS = page_fields()
+
+# ---------------------------------------------------------------------------------------------------------------------
 # 8 Freshness: which drawings are worth keeping.
 
 
