@@ -302,6 +302,325 @@ class Response:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# 6 Plots: finds and describes plot functions; never calls one.
+
+PREFIX = "plot_"
+SHIPPED = "plotsrv_plots"  # the package of the plots that come with plotsrv
+
+
+@dataclass(frozen=True)
+class Root:
+    """Where plots are looked for: a folder, a single file, or a handler class in a file."""
+
+    path: str
+    package: str  # the name under which render processes import what is in the folder
+    handler: str = ""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file with plots."""
+
+    file: str
+    folder: str  # the root's
+    package: str
+    module: str  # dotted, as in the URL
+    handler: str = ""
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A plot as the server knows it: plain values."""
+
+    source: Source
+    function: str
+    holder: str = ""  # the handler class of a method
+    summary: str = ""  # the docstring's first line
+    description: str = ""  # the rest of it
+    fields: tuple[Field, ...] = ()
+    described: bool = False  # False: only seen in the text of a file that is still being imported
+
+    @property
+    def module(self) -> str:
+        return "" if self.source.handler else self.source.module
+
+    @property
+    def name(self) -> str:
+        return self.function.removeprefix(PREFIX)
+
+    @property
+    def path(self) -> str:
+        """Where it is served: MODULE/NAME."""
+        return f"{self.module}/{self.name}" if self.module else self.name
+
+    @property
+    def title(self) -> str:
+        return self.name.replace("_", " ").strip() or self.name
+
+    @property
+    def names(self) -> set[str]:
+        """Of all the query's fields that are the plot's own."""
+        return {leaf.name for leaf in leaves(self.fields)}
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a render process found in a file: its plots, or why it cannot be imported."""
+
+    plots: tuple[Plot, ...] = ()
+    error: str = ""
+    traceback: str = ""
+    modules: tuple[str, ...] = ()
+    output: str = ""
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A file whose plots cannot be served, and why."""
+
+    name: str
+    error: str
+    traceback: str
+
+
+def roots_of(plots: str) -> list[Root]:
+    """The roots for the --plots option: those that come with plotsrv first, then the user's."""
+    here = Path(__file__).resolve().parent
+    shipped = here / "plotsrv_plots" if (here / "plotsrv_plots").is_dir() else here / "plots"
+    roots = [Root(str(shipped), SHIPPED)]
+    for number, text in enumerate(filter(None, (plots or "plots").split(os.pathsep)), 1):
+        of_script = re.fullmatch(r"(.+\.py)#([\w.]+)", text)  # as `start_anew` has it
+        path, handler = of_script.groups() if of_script else (text, "")
+        path = os.path.realpath(os.path.expanduser(path))
+        if plots and not os.path.exists(path):
+            raise FileNotFoundError(f"--plots: there is no {text}")
+        if path != roots[0].path:
+            roots.append(Root(path, f"plots_{number}", handler))
+    return roots
+
+
+def sources_in(root: Root) -> Iterator[Source]:
+    """The plot files of a root, sub-folders too; hidden ones and those that begin with _ are left out."""
+    if root.path.endswith(".py"):
+        folder, name = os.path.split(root.path)
+        yield Source(root.path, folder, root.package, name.removesuffix(".py"), root.handler)
+        return
+    for folder, folders, files in os.walk(root.path):
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "_")))
+        for name in sorted(files):
+            if name.endswith(".py") and not name.startswith((".", "_")):
+                file = os.path.join(folder, name)
+                module = os.path.relpath(file, root.path).removesuffix(".py").replace(os.sep, ".")
+                yield Source(file, root.path, root.package, module)
+
+
+def stamp_of(path: str) -> tuple | None:
+    """What changes when a file does."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return (status.st_mtime_ns, status.st_size, status.st_ino)
+
+
+class Gallery:
+    """All the plots there are, kept as the files stand: edited, added and removed ones are followed."""
+
+    def __init__(self, roots: Sequence[Root], renderer: Renderer):
+        self.roots = roots
+        self.renderer = renderer
+        self.plots: dict[str, Plot] = {}  # by path; replaced as a whole, never changed
+        self.broken: dict[str, Broken] = {}
+        self.version = 0  # of the code: grows with every change
+        self.lock = threading.Condition()  # notified when a file has been described
+        self.settled = False  # is every file described as it stands?
+        self.current: set[str] = set()  # the files that are
+        self.stamps: dict[str, tuple] = {}
+        self.described: dict[Source, Description] = {}
+
+    @property
+    def awaited(self) -> list[str]:
+        """The files that are still being imported."""
+        awaited = {plot.source for plot in self.plots.values() if not plot.described}
+        return sorted(os.path.basename(source.file) for source in awaited) or ["the plots"]
+
+    def refresh(self, wait: float, paths: Sequence[str] = ()) -> None:
+        """Look at the files; where they have changed, describe them anew.
+
+        Waits up to `wait` seconds until all of them are described, or the one with a plot at one of `paths`.
+        """
+        sources = [source for root in self.roots for source in sources_in(root)]
+        with self.lock:
+            watched = {source.file for source in sources} | set(self.stamps)
+            stamps = {path: stamp for path in watched if (stamp := stamp_of(path))}
+            if stamps != self.stamps or not self.version:
+                self.stamps = stamps
+                self.version += 1
+                self.settled, self.current = False, set()
+                threading.Thread(target=self.describe_all, args=(sources, self.version), daemon=True).start()
+            self.lock.wait_for(lambda: self.settled or any(map(self.is_current, paths)), wait)
+
+    def is_current(self, path: str) -> bool:
+        """Is there a plot at this path, in a file that is described as it stands?"""
+        return path in self.plots and self.plots[path].source.file in self.current
+
+    def describe_all(self, sources: Sequence[Source], version: int) -> None:
+        with contextlib.suppress(QueueFull, concurrent.futures.CancelledError):  # we are shutting down
+            self.describe(sources, version)
+
+    def describe(self, sources: Sequence[Source], version: int) -> None:
+        """Describe all the files; until a file's description is there, show what it was, or what its text tells."""
+        if version > 1:
+            self.renderer.renew()
+        before = {source.file: description for source, description in self.described.items()}
+        found = {source: before.get(source.file) or sketch(source) for source in sources}
+        self.publish(found, version)
+        slow: dict[concurrent.futures.Future[Description], Source] = {}
+        for source in sources:
+            if version != self.version:
+                return
+            future = self.renderer.describe(source, version)
+            if concurrent.futures.wait([future], SLOW_SECONDS).done:
+                self.accept(found, source, future.result(), version)
+            else:
+                slow[future] = source  # the others need not wait for it
+        for future in concurrent.futures.as_completed(slow):
+            self.accept(found, slow[future], future.result(), version)
+        with self.lock:
+            self.settled = version == self.version
+            self.lock.notify_all()
+
+    def accept(self, found: dict[Source, Description], source: Source, new: Description, version: int) -> None:
+        """Make a file's new description known; where the file is broken now, its last good pictures stay."""
+        self.watch(new.modules)
+        if new.error and any(plot.described for plot in found[source].plots):
+            new = replace(new, plots=found[source].plots)
+        found[source] = new
+        self.publish(found, version, source.file)
+
+    def publish(self, found: Mapping[Source, Description], version: int, *current: str) -> None:
+        """Make the plots found known; of equal paths the last root's wins."""
+        with self.lock:
+            if version != self.version:
+                return
+            self.described = dict(found)
+            self.current |= set(current)
+            self.lock.notify_all()
+            self.plots = {plot.path: plot for description in found.values() for plot in description.plots}
+            self.broken = {
+                source.file: Broken(
+                    os.path.relpath(source.file, source.folder), each.error, each.output + each.traceback
+                )
+                for source, each in found.items()
+                if each.error
+            }
+
+    def watch(self, paths: Iterable[str]) -> None:
+        """Count these files too as part of the code: modules that plots import."""
+        with self.lock:
+            for path in paths:
+                if path not in self.stamps and (stamp := stamp_of(path)):
+                    self.stamps[path] = stamp
+
+    def as_json(self) -> bytes:
+        """The gallery and its fields, for programs."""
+        plots = [
+            {
+                "path": plot.path,
+                "title": plot.title,
+                "summary": plot.summary,
+                "description": plot.description,
+                "fields": [each.as_dict() for each in plot.fields if each.control != "none"],
+            }
+            for plot in self.plots.values()
+        ]
+        broken = [dict(file=file.name, error=file.error) for file in self.broken.values()]
+        return json.dumps({"plots": plots, "broken": broken}, indent=2).encode()
+
+
+def sketch(source: Source) -> Description:
+    """What a file's text tells of its plots, long before the file is imported."""
+    try:
+        tree = ast.parse(Path(source.file).read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return Description()  # the import will tell
+    holders = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == source.handler]
+    functions = (holders[0] if holders else tree).body if holders or not source.handler else []
+    return Description(
+        tuple(
+            Plot(source, node.name, summary=docstring_parts(ast.get_docstring(node))[0])
+            for node in functions
+            if isinstance(node, ast.FunctionDef) and node.name.startswith(PREFIX) and node.name != PREFIX
+        )
+    )
+
+
+# -- in render processes
+
+
+def load(source: Source) -> types.ModuleType:
+    """Import a plot file as a part of its folder's package, so that relative and sibling imports work."""
+    for folder in (source.folder, os.path.dirname(source.file), os.path.dirname(source.folder)):
+        if folder not in sys.path:
+            sys.path.append(folder)  # at the end: a plot file called random.py must not replace Python's
+    if source.package not in sys.modules:
+        spec = importlib.machinery.ModuleSpec(source.package, None, is_package=True)
+        spec.submodule_search_locations = [source.folder]
+        sys.modules[source.package] = importlib.util.module_from_spec(spec)
+    importlib.invalidate_caches()
+    name = f"{source.package}.{source.module}"
+    if name in sys.modules or "matplotlib" not in sys.modules:
+        return importlib.import_module(name)
+    matplotlib = sys.modules["matplotlib"]
+    with matplotlib.rc_context():  # plt.style.use(…) at the top of a file is for its own plots alone
+        before = dict(matplotlib.rcParams)
+        module = importlib.import_module(name)
+        changed = {key: value for key, value in matplotlib.rcParams.items() if before.get(key) != value}
+        changed.pop("backend", None)
+        setattr(module, STYLE_NAME, changed)
+    return module
+
+
+STYLE_NAME = "__plotsrv_style__"
+
+
+def plots_in(module: types.ModuleType, source: Source) -> dict[tuple[str, str], Callable]:
+    """The plot functions that a module itself defines, and the methods of its handler classes, by holder and name."""
+    own = {name: each for name, each in vars(module).items() if getattr(each, "__module__", "") == module.__name__}
+    handlers = {n: each for n, each in own.items() if isinstance(each, type) and issubclass(each, PlotRequestHandler)}
+    if source.handler:
+        handlers, own = {source.handler: vars(module)[source.handler]}, {}
+    found = {("", name): each for name, each in own.items() if callable(each) and not isinstance(each, type)}
+    for holder, cls in handlers.items():
+        instance = cls.__new__(cls)  # without a connection
+        found |= {(holder, name): getattr(instance, name) for name in dir(cls) if name.startswith(PREFIX)}
+    return {
+        key: each for key, each in found.items() if key[1].startswith(PREFIX) and key[1] != PREFIX and callable(each)
+    }
+
+
+def described_plots(source: Source, module: types.ModuleType) -> tuple[list[Plot], str]:
+    """The plots of a module, and which of them cannot be described, and why."""
+    plots: list[Plot] = []
+    errors = []
+    for (holder, name), function in plots_in(module, source).items():
+        summary, description = docstring_parts(inspect.getdoc(function))
+        try:
+            fields = tuple(entry.field for entry in form_of(function))
+        except (TypeError, ValueError) as error:
+            errors.append(f"{name}: {error}")
+        else:
+            if any(plot.function == name and not (plot.holder and holder) for plot in plots):
+                errors.append(f"{name} is there twice: rename one")
+            plots.append(Plot(source, name, holder, summary, description, fields, described=True))
+    return plots, "; ".join(errors)
+
+
+def plot_function(plot: Plot) -> Callable:
+    return plots_in(load(plot.source), plot.source)[plot.holder, plot.function]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # 7 Forms: one table maps annotations to controls. Precedence: annotation, default, docstring, text.
 
 EMPTY = inspect.Parameter.empty
