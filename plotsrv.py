@@ -302,6 +302,572 @@ class Response:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# 5 Rendering: the only place where a plot is called, never in the server's own process.
+#
+#     request threads -> Renderer.submit -> flight (one for equal requests) -> pool thread
+#     pool thread -> RenderProcess.ask == Job ==> work_off: import, bind, call, figure_bytes
+#     pool thread <- Drawing, or what became of the process <== Drawing ==
+
+STARTING = threading.Lock()  # while a process starts, the environment and the main module are not what they seem
+PROCESSES = multiprocessing.get_context("forkserver" if hasattr(os, "fork") else "spawn")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a render process is asked to do: describe a file, check arguments, or draw a plot."""
+
+    task: str  # "describe", "check" or "draw"
+    subject: Source | Plot
+    texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    format: str = "png"
+    width: int | None = None
+    height: int | None = None
+    dpi: int | None = None
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What came of calling a plot: a picture, or what went wrong, and what was printed meanwhile."""
+
+    image: bytes = b""
+    content_type: str = IMAGE_TYPES["png"]
+    own: bool = False  # the plot made the picture itself: there is no other format of it
+    status: int = 200
+    error: str = ""  # one line
+    traceback: str = ""
+    errors: Mapping[str, str] = field(default_factory=dict)  # by field, where the arguments were wrong
+    output: str = ""
+    seconds: float = 0.0
+    drawn_at: float = 0.0  # seconds since the epoch
+    modules: tuple[str, ...] = ()  # the user's files that are loaded by now
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def ending(self) -> str:
+        return self.content_type.partition("/")[2].partition("+")[0]
+
+    @property
+    def size(self) -> int:
+        """Bytes, roughly, that keeping it takes."""
+        return 1000 + len(self.image) + len(self.output) + len(self.traceback)
+
+    def data_uri(self) -> str:
+        return f"data:{self.content_type};base64,{base64.b64encode(self.image).decode()}"
+
+
+class QueueFull(Exception):
+    """More drawings are waiting than anybody would wait for."""
+
+
+class RenderFailure(Exception):
+    """A render process gave no answer."""
+
+    def __init__(self, status: int, message: str, output: str = "", innocent: bool = False):
+        super().__init__(message)
+        self.status = status
+        self.output = output
+        self.innocent = innocent  # the job is not to blame: it may be tried once more
+
+
+@dataclass(frozen=True)
+class Flight:
+    """A job under way, shared by all who asked for the same."""
+
+    future: concurrent.futures.Future[Any]
+    started: float
+
+
+class Renderer:
+    """Render processes, at most `workers`; each does one job at a time, within `timeout` seconds, or is replaced."""
+
+    def __init__(self, workers: int = 2, timeout: float = TIMEOUT_SECONDS):
+        self.timeout = timeout
+        self.pool = concurrent.futures.ThreadPoolExecutor(workers, "render")
+        self.lock = threading.Lock()
+        self.flights: dict[Any, Flight] = {}
+        self.idle: list[RenderProcess] = []  # the one that worked last comes last
+        self.busy: set[RenderProcess] = set()
+        self.generation = 0  # of the user's code
+        self.closed = False
+
+    def submit(self, key: Any, job: Job) -> Flight:
+        """Start `job`, or join the equal one that is under way."""
+        with self.lock:
+            if flight := self.flights.get(key):
+                return flight
+            if self.closed:
+                raise QueueFull("plotsrv is shutting down.")
+            if job.task == "draw" and len(self.flights) >= QUEUED_DRAWINGS:
+                raise QueueFull(f"{QUEUED_DRAWINGS} drawings are waiting already. Try again in a moment.")
+            flight = self.flights[key] = Flight(self.pool.submit(self.run, job), time.time())
+        flight.future.add_done_callback(lambda _: self.flights.pop(key, None))
+        return flight
+
+    def describe(self, source: Source, version: int) -> concurrent.futures.Future[Description]:
+        """What a file has to offer, once it has been imported."""
+        return self.submit(("describe", source, version), Job("describe", source)).future
+
+    def run(self, job: Job) -> Drawing | Description:
+        """Do a job in some process; a second time where the first process died through no fault of the job's."""
+        started = time.time()
+        try:
+            try:
+                return self.run_once(job)
+            except RenderFailure as failure:
+                if not failure.innocent:
+                    raise
+                return self.run_once(job)
+        except OSError as error:  # no file descriptor, no memory, no temporary folder
+            return self.failed(job, RenderFailure(503, f"No render process could be started: {error}."), started)
+        except RenderFailure as failure:
+            return self.failed(job, failure, started)
+
+    @staticmethod
+    def failed(job: Job, failure: RenderFailure, started: float) -> Drawing | Description:
+        if job.task == "describe":
+            return Description(error=str(failure), output=failure.output)
+        return Drawing(
+            status=failure.status,
+            error=str(failure),
+            output=failure.output,
+            seconds=time.time() - started,
+            drawn_at=time.time(),
+        )
+
+    def run_once(self, job: Job) -> Drawing | Description:
+        process = self.take(job)
+        try:
+            answer: Drawing | Description = process.ask(job, self.timeout)
+            return answer
+        except RenderFailure:
+            process.kill()
+            raise
+        finally:
+            self.give_back(process)
+
+    def take(self, job: Job) -> RenderProcess:
+        """An idle process, best the one that drew this plot before; a new one where there is none."""
+        with self.lock:
+            if self.closed:
+                raise RenderFailure(503, "plotsrv is shutting down.")
+            dead, self.idle = [each for each in self.idle if each.is_dead()], [e for e in self.idle if not e.is_dead()]
+            alike = [process for process in self.idle if process.subject == job.subject]
+            process = (alike or self.idle)[-1] if self.idle else None
+            if process:
+                self.idle.remove(process)
+            generation = self.generation
+        for each in dead:
+            each.kill()
+        process = process or RenderProcess(generation)
+        process.subject = job.subject
+        with self.lock:
+            self.busy.add(process)
+        return process
+
+    def give_back(self, process: RenderProcess) -> None:
+        with self.lock:
+            self.busy.discard(process)
+            keep = process.alive and process.generation == self.generation and not self.closed
+            if keep:
+                self.idle.append(process)
+        if not keep:
+            process.kill()
+
+    def renew(self) -> None:
+        """The user's code has changed: let no process with the old one answer any more."""
+        with self.lock:
+            self.generation += 1
+            outdated, self.idle = self.idle, []
+        for process in outdated:
+            process.kill()
+
+    def close(self) -> None:
+        with self.lock:
+            self.closed = True
+            idle, self.idle = self.idle, []
+            for process in self.busy:
+                process.end()  # its pool thread sees that, and does the rest
+        for process in idle:
+            process.kill()
+        self.pool.shutdown(wait=True, cancel_futures=True)
+
+
+class RenderProcess:
+    """One render process, seen from the server: a pipe for jobs, a pipe for what it prints."""
+
+    def __init__(self, generation: int):
+        self.generation = generation
+        self.subject: Any = None  # of its last job
+        self.alive = True
+        self.jobs, their_jobs = PROCESSES.Pipe()
+        self.output, their_output = PROCESSES.Pipe(duplex=False)
+        arguments = (their_jobs, their_output, dict(os.environ))
+        self.process = PROCESSES.Process(  # type: ignore[attr-defined]
+            target=work_off, args=arguments, name="plotsrv render process"
+        )
+        with STARTING, main_module_hidden():
+            self.start()
+        their_jobs.close()
+        their_output.close()
+
+    def is_dead(self) -> bool:
+        return bool(multiprocessing.connection.wait([self.process.sentinel], 0))
+
+    def start(self) -> None:
+        for pause in (0.02, 0.1, 0.5):
+            start_forkserver()
+            try:
+                self.process.start()
+            except (ConnectionError, FileNotFoundError):  # the forkserver has died, or its socket is gone
+                stop_forkserver()
+                time.sleep(pause)
+            else:
+                return
+        raise RenderFailure(503, "No render process could be started. Try again in a moment.")
+
+    def ask(self, job: Job, seconds: float) -> Any:
+        """The answer to a job. Raises RenderFailure where none comes within `seconds`."""
+        deadline = time.monotonic() + seconds
+        printed = Printed(self.output)
+        begun = False
+        with contextlib.suppress(OSError):  # where it is dead already, the sentinel tells
+            self.jobs.send(job)
+        while True:
+            left = deadline - time.monotonic()
+            ready = multiprocessing.connection.wait([self.jobs, self.output, self.process.sentinel], max(0, left))
+            if self.output in ready:
+                printed.read()
+            if self.jobs in ready:
+                try:
+                    answer = self.jobs.recv()
+                except (EOFError, OSError):
+                    raise self.death(begun, printed.drained()) from None
+                if answer is not None:
+                    return replace(answer, output=printed.drained())
+                begun = True
+            elif self.process.sentinel in ready:
+                raise self.death(begun, printed.drained())
+            if left <= 0:
+                self.tell_where_it_hangs(printed)
+                message = f"Not done within {seconds:g} s, so it was ended. --timeout SECONDS allows more."
+                raise RenderFailure(504, message, printed.drained())
+
+    def death(self, begun: bool, output: str) -> RenderFailure:
+        """What became of a process that ended in the middle of a job."""
+        self.process.join(1)
+        code = self.process.exitcode
+        if code is not None and code < 0:
+            name = signal.Signals(-code).name if -code in set(signal.Signals) else "?"
+            how = f"it was ended by signal {-code} ({name})"
+            how += ", perhaps for want of memory" if -code == getattr(signal, "SIGKILL", 0) else ""
+        else:
+            how = f"it ended itself with exit code {code}"
+        # 255 is all that multiprocessing can tell where the forkserver is gone
+        innocent = not begun or code in (-getattr(signal, "SIGKILL", 0), 255)
+        return RenderFailure(500, f"The render process died: {how}.", output, innocent)
+
+    def tell_where_it_hangs(self, printed: Printed) -> None:
+        """Have the process print its stack before it is killed; see faulthandler in `become_render_process`."""
+        if hasattr(signal, "SIGUSR1") and self.process.pid:
+            with contextlib.suppress(OSError):
+                os.kill(self.process.pid, signal.SIGUSR1)
+                end = time.monotonic() + 0.5  # it writes in many small pieces
+                while time.monotonic() < end and multiprocessing.connection.wait([self.output], 0.1):
+                    printed.read()
+
+    def kill(self) -> None:
+        """End the process, and forget it."""
+        self.end()
+        self.process.join(5)
+        for connection in (self.jobs, self.output):
+            connection.close()
+
+    def end(self) -> None:
+        """End the process and all that it started."""
+        self.alive = False
+        if self.process.pid:
+            with contextlib.suppress(OSError, AttributeError):  # gone already; no process groups on Windows
+                os.killpg(self.process.pid, signal.SIGKILL)
+        if self.process.is_alive():
+            self.process.kill()
+
+
+class Printed:
+    """The first part of what a process prints; the rest is read and dropped."""
+
+    def __init__(self, connection: multiprocessing.connection.Connection):
+        self.connection = connection
+        self.kept = b""
+        self.dropped = 0
+
+    def read(self) -> None:
+        try:
+            chunk = os.read(self.connection.fileno(), 65536)
+        except OSError:
+            chunk = b""
+        room = max(0, OUTPUT_BYTES - len(self.kept))
+        self.kept += chunk[:room]
+        self.dropped += len(chunk[room:])
+
+    def drained(self) -> str:
+        """All that has come by now, as text."""
+        with contextlib.suppress(OSError):
+            while self.connection.poll(0) and self.dropped < 100 * OUTPUT_BYTES:  # a grandchild may print for ever
+                before = len(self.kept) + self.dropped
+                self.read()
+                if len(self.kept) + self.dropped == before:
+                    break  # the end of the pipe
+        rest = f"\n… and {self.dropped:,} bytes more" if self.dropped else ""
+        return self.kept.decode("utf-8", "replace") + rest
+
+
+@contextlib.contextmanager
+def main_module_hidden() -> Iterator[None]:
+    """Keep multiprocessing from running the main module again in a render process.
+
+    It would take 40 ms a process, and where a user's own script started us, it would run that too. A main module with
+    the name __main__ in its spec (as that of `python -m package`) is left alone by multiprocessing.spawn.
+    """
+    main = sys.modules["__main__"]
+    spec = getattr(main, "__spec__", None)
+    main.__spec__ = importlib.machinery.ModuleSpec("__main__", None)
+    try:
+        yield
+    finally:
+        main.__spec__ = spec
+
+
+def start_forkserver() -> None:
+    """Start multiprocessing's forkserver where it is not running: it loads matplotlib and pandas once for all.
+
+    It is given the name of a module to load first, and finds it by PYTHONPATH: Python 3.11 hands it no sys.path. So
+    that nothing else is found there, that module stands in a folder of its own. `work_off` puts the environment right
+    again in each render process.
+    """
+    if PROCESSES.get_start_method() != "forkserver":
+        return
+    from multiprocessing import forkserver, util
+
+    folder = util.get_temp_dir()  # of this process, removed at its end; the forkserver's socket is there too
+    os.makedirs(folder, mode=0o700, exist_ok=True)  # it may have been tidied away since
+    Path(folder, "plotsrv_preload.py").write_text(LOAD + "plotsrv.preload()\n", encoding="utf-8")
+    ours = {"PYTHONPATH": os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH")]))}
+    ours |= {"PYTHONSAFEPATH": "1", "MPLBACKEND": "agg"}
+    before = {name: os.environ.get(name) for name in ours}
+    PROCESSES.set_forkserver_preload(["plotsrv_preload"])
+    os.environ.update(ours)
+    try:
+        forkserver.ensure_running()
+    finally:
+        os.environ.update({name: value for name, value in before.items() if value is not None})
+        for name in [name for name, value in before.items() if value is None]:
+            del os.environ[name]
+
+
+def stop_forkserver() -> None:
+    """End the forkserver before we end: by itself it would go a second later."""
+    if forkserver := sys.modules.get("multiprocessing.forkserver"):
+        with contextlib.suppress(OSError):
+            forkserver._forkserver._stop()
+
+
+def preload() -> None:
+    """What the forkserver does once for all render processes, before it forks the first."""
+    gc.disable()  # nothing of this is ever garbage: 80 ms less, and pages that stay shared after a fork
+    with contextlib.suppress(ImportError):
+        import matplotlib.artist
+
+        # The tables of properties in matplotlib's docstrings take another 80 ms, and nobody reads them here.
+        kwdoc, matplotlib.artist.kwdoc = matplotlib.artist.kwdoc, lambda artist: ""
+        import matplotlib.backends.backend_agg
+        import matplotlib.pyplot
+
+        matplotlib.artist.kwdoc = kwdoc
+    with contextlib.suppress(ImportError):
+        import pandas  # noqa: F401
+    gc.freeze()
+    gc.enable()
+
+
+# -- the other side of the pipes: what follows runs in render processes only
+
+
+def work_off(jobs: Any, output: Any, environment: dict[str, str]) -> None:
+    """The life of a render process: jobs in, answers out, until the server closes the pipe."""
+    become_render_process(output, environment)
+    tasks: dict[str, Callable[[Any], Any]] = {"describe": describe, "check": check, "draw": draw}
+    while True:
+        try:
+            job = jobs.recv()
+        except (EOFError, OSError):
+            return
+        jobs.send(None)  # begun: from here on the job may be to blame
+        answer = tasks[job.task](job)
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        jobs.send(answer)
+        gc.collect()  # figures are cycles; after the answer, so that nobody waits for it
+
+
+def become_render_process(output: Any, environment: dict[str, str]) -> None:
+    """Cut the ties to the terminal, catch all that is printed, and end with the server."""
+    os.environ.clear()
+    os.environ.update(environment, MPLBACKEND="agg")
+    sys.modules.pop("plotsrv_preload", None)  # it is no module of the user's
+    sys.dont_write_bytecode = True  # Python takes old bytecode for new where a file is edited within a second
+    warnings.filterwarnings("ignore", "FigureCanvasAgg is non-interactive")  # plt.show() does no harm
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if os.name == "posix":
+        import fcntl
+
+        os.setsid()  # a process group of its own, which can be killed as a whole
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
+        server = multiprocessing.process.parent_process()
+        if server is not None:  # SIGIO ends this whole group when the server dies, however busy it is here
+            fcntl.fcntl(server.sentinel, fcntl.F_SETOWN, -os.getpgrp())
+            flags = fcntl.fcntl(server.sentinel, fcntl.F_GETFL)
+            fcntl.fcntl(server.sentinel, fcntl.F_SETFL, flags | os.O_ASYNC)
+        faulthandler.register(signal.SIGUSR1)
+    faulthandler.enable(2)
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        stream = open(number, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+        setattr(sys, name, stream)
+    if numpy := sys.modules.get("numpy"):
+        numpy.random.seed()  # forked processes would all draw the same random numbers
+
+
+def describe(job: Job) -> Description:
+    """Import a file and describe its plots."""
+    source: Source = job.subject  # type: ignore[assignment]
+    try:
+        plots, error_text = described_plots(source, load(source))
+    except BaseException as error:  # the user's code may raise anything
+        return Description(
+            error=error_line(error) + last_place(error), traceback=users_traceback(error), modules=users_modules()
+        )
+    return Description(tuple(plots), error_text, modules=users_modules())
+
+
+def check(job: Job) -> Drawing:
+    """See whether arguments fit a plot, without calling it."""
+    try:
+        bind_arguments(plot_function(job.subject), job.texts)  # type: ignore[arg-type]
+    except FormErrors as wrong:
+        return Drawing(status=400, errors=wrong.errors)
+    except BaseException as error:  # the user's code may raise anything
+        return Drawing(status=500, error=error_line(error))
+    return Drawing()
+
+
+def draw(job: Job) -> Drawing:
+    """Call a plot and turn what it returns into a picture."""
+    plot: Plot = job.subject  # type: ignore[assignment]
+    started = time.perf_counter()
+    try:
+        function = plot_function(plot)
+        call = bind_arguments(function, job.texts)
+        with surroundings(), plotting_state(function):
+            image, content_type, own = picture_of(call(), job.format, job.width, job.height, job.dpi)
+        result = Drawing(image, content_type, own)
+    except FormErrors as wrong:
+        result = Drawing(status=400, error="The arguments are wrong.", errors=wrong.errors)
+    except WrongFormat as error:
+        result = Drawing(status=404, error=str(error))
+    except BaseException as error:  # the user's code may raise anything
+        result = Drawing(status=500, error=error_line(error), traceback=users_traceback(error))
+    seconds = time.perf_counter() - started
+    return replace(result, seconds=seconds, drawn_at=time.time(), modules=users_modules())
+
+
+@contextlib.contextmanager
+def surroundings() -> Iterator[None]:
+    """Whatever a plot does to the environment and the working folder ends with it."""
+    environment, folder = dict(os.environ), ""
+    with contextlib.suppress(OSError):  # the folder may be gone
+        folder = os.getcwd()
+    try:
+        yield
+    finally:
+        if dict(os.environ) != environment:
+            os.environ.clear()
+            os.environ.update(environment)
+        with contextlib.suppress(OSError):
+            os.chdir(folder)
+
+
+@contextlib.contextmanager
+def plotting_state(function: Callable) -> Iterator[None]:
+    """Whatever a plot does to matplotlib's settings and open figures ends with it.
+
+    It begins with the settings that its own file made when it was imported; see `load`.
+    """
+    matplotlib = sys.modules.get("matplotlib")
+    style = getattr(sys.modules[function.__module__], STYLE_NAME, {})
+    with matplotlib.rc_context(style) if matplotlib else contextlib.nullcontext():
+        try:
+            yield
+        finally:
+            if pyplot := sys.modules.get("matplotlib.pyplot"):
+                pyplot.close("all")
+
+
+def error_line(error: BaseException) -> str:
+    """An exception in one line, with the place where it is the user's source that cannot be read."""
+    if isinstance(error, SystemExit):
+        return f"The plot's code called sys.exit({error.code!r})."
+    told = traceback.format_exception_only(error)  # a SyntaxError's source comes first, indented; notes come last
+    line = " ".join(next((each for each in told if not each[:1].isspace()), told[-1]).split())
+    where = (
+        f" ({os.path.basename(error.filename or '?')}, line {error.lineno})" if isinstance(error, SyntaxError) else ""
+    )
+    return sendable(line.removesuffix(where) + where)
+
+
+def last_place(error: BaseException) -> str:
+    """Where in the user's own code an exception came from; a SyntaxError's line says that already."""
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if is_users_file(frame.filename)]
+    return f" ({os.path.basename(own[-1].filename)}, line {own[-1].lineno})" if own else ""
+
+
+def users_traceback(error: BaseException) -> str:
+    """The traceback cut to the user's own frames."""
+    told = traceback.TracebackException.from_exception(error, compact=True)
+    link: traceback.TracebackException | None = told
+    while link:
+        own = [frame for frame in link.stack if is_users_file(frame.filename)]
+        link.stack = traceback.StackSummary.from_list(own)
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+    return sendable("".join(told.format()))
+
+
+def sendable(text: str) -> str:
+    """A text as it can be sent: names of files may hold what is not UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def is_users_file(path: str) -> bool:
+    """Is this source the user's: neither Python's, nor an installed package's, nor plotsrv itself?"""
+    return not path.startswith(NOT_USERS) and not INSTALLED.search(path)
+
+
+INSTALLED = re.compile(r"[/\\](site|dist)-packages[/\\]")
+NOT_USERS = ("<", os.path.join(os.path.dirname(os.__file__), ""), os.path.realpath(__file__), __file__)
+
+
+def users_modules() -> tuple[str, ...]:
+    """The source files of all loaded modules that are the user's: when one changes, the code has."""
+    return users_modules_among(len(sys.modules))
+
+
+@functools.lru_cache(1)
+def users_modules_among(count: int) -> tuple[str, ...]:
+    files = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
+    return tuple(sorted(file for file in files if file and is_users_file(file)))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # 6 Plots: finds and describes plot functions; never calls one.
 
 PREFIX = "plot_"
