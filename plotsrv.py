@@ -302,6 +302,359 @@ class Response:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# 4 Pages: values in, HTML out; every value is escaped here.
+
+STYLE = """
+:root { color-scheme: light dark; --ink: #1b1f24; --soft: #57606a; --line: #d0d7de; --paper: #fff; --card: #f6f8fa;
+  --link: #0550ae; --bad: #b3261e; --bad-paper: #fdecea; --note: #b58900; --note-paper: #fff8e1; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --soft: #9aa4af; --line: #3d444d; --paper: #12161b;
+  --card: #1b2128; --link: #79b8ff; --bad: #ff9d95; --bad-paper: #3b1a18; --note: #d4a72c;
+  --note-paper: #33290f; } }
+* { box-sizing: border-box; }
+body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); overflow-wrap: anywhere;
+  max-width: 64rem; margin: 0 auto; padding: 1rem; }
+header { border-bottom: 1px solid var(--line); margin-bottom: 1rem; padding-bottom: .5rem; }
+nav a { margin-right: 1rem; }
+a { color: var(--link); } :focus-visible { outline: 3px solid var(--link); outline-offset: 2px; }
+h1 { font-size: 1.5rem; line-height: 1.25; margin: .5rem 0; } h2 { font-size: 1.1rem; margin: 1.5rem 0 .5rem; }
+p { margin: .5rem 0; } small { font-size: .875rem; } .soft, small { color: var(--soft); }
+pre, .card, .picture { background: var(--card); border: 1px solid var(--line); border-radius: .5rem; }
+pre { padding: .75rem; overflow: auto; max-height: 24rem; font-size: .875rem; white-space: pre-wrap; }
+.cards { display: grid; gap: .75rem; grid-template-columns: repeat(auto-fill, minmax(min(18rem, 100%), 1fr));
+  list-style: none; margin: 0; padding: 0; }
+.card { padding: .75rem 1rem; } .card a { font-weight: 600; } .card .aside { font-weight: 400; font-size: .875rem; }
+.picture { background: #fff; display: block; max-width: 100%; height: auto; margin: .75rem 0; }
+.error, .note { border-left: .3rem solid var(--bad); background: var(--bad-paper); border-radius: .25rem;
+  padding: .5rem .75rem; margin: .75rem 0; }
+.note { border-color: var(--note); background: var(--note-paper); }
+fieldset { border: 1px solid var(--line); border-radius: .5rem; min-width: 0; }
+.field { margin: 0 0 1.1rem; } fieldset .field { margin: 0 0 .5rem; } summary + .field { margin-top: .75rem; }
+.field > label, legend { font-weight: 600; display: block; }
+.field > .choice { font-weight: 400; display: inline-block; margin: .25rem 1.25rem .25rem 0; }
+.changed > label:not(.choice)::after, .changed > legend::after { content: " \\2022"; color: var(--link); }
+input, select, textarea, button { font: inherit; color: inherit; background: var(--paper); max-width: 100%;
+  border: 1px solid var(--soft); border-radius: .375rem; padding: .4rem .6rem; min-height: 2.5rem; }
+input:not([type=checkbox], [type=radio], [type=color]), textarea, select { width: 24rem; }
+input[type=checkbox], input[type=radio] { width: 1.15rem; height: 1.15rem; min-height: 0; margin-right: .4rem;
+  vertical-align: -.2rem; }
+input[type=color] { padding: .1rem; width: 4rem; }
+[aria-invalid] { border-color: var(--bad); outline: 1px solid var(--bad); }
+.wrong { color: var(--bad); font-weight: 600; }
+button { background: var(--link); color: var(--paper); border: 0; padding: .5rem 1.5rem; font-weight: 600; }
+details { margin: .75rem 0; } summary, button { cursor: pointer; }
+progress { width: 100%; max-width: 24rem; height: 1.25rem; }
+"""
+
+EXAMPLE = '''\
+# plots/mine.py
+import matplotlib.pyplot as plt
+
+def plot_mine(freq: float = 1.0):
+    """A parabola that follows its frequency"""
+    figure, axes = plt.subplots()
+    axes.plot([(freq * x / 50) ** 2 for x in range(100)])
+    return figure
+'''
+
+
+class Html(str):
+    """Text that is HTML already; all other text is escaped when it becomes part of a page."""
+
+
+def h(tag: str, /, *content: Any, **attributes: Any) -> Html:
+    """One element: ``h("a", "5 < 6", href="x")`` is ``<a href="x">5 &lt; 6</a>``.
+
+    Of an attribute's name, ``_`` becomes ``-`` and a trailing one is dropped (``for_``). True stands for an attribute
+    without value; None and False leave it out. Content may be nested in lists; None is nothing.
+    """
+    parts = [tag]
+    for key, value in attributes.items():
+        if value is not None and value is not False:
+            key = key.rstrip("_").replace("_", "-")
+            parts.append(key if value is True else f'{key}="{html.escape(str(value))}"')
+    end = "" if tag in ("meta", "link", "input", "img", "br") else f"{inner(content)}</{tag}>"
+    return Html(f"<{' '.join(parts)}>{end}")
+
+
+def inner(content: Any) -> Html:
+    """Content as HTML: text escaped, lists joined, None left out."""
+    if content is None:
+        return Html("")
+    if isinstance(content, (list, tuple, Iterator)):
+        return Html("".join(map(inner, content)))
+    return content if isinstance(content, Html) else Html(html.escape(str(content)))
+
+
+def document(title: str, root: str, *body: Any, refresh: float = 0) -> str:
+    """A whole page; `refresh` in seconds, 0 for never."""
+    return Html("<!DOCTYPE html>\n") + h(
+        "html",
+        h(
+            "head",
+            h("meta", charset="utf-8"),
+            h("meta", name="viewport", content="width=device-width, initial-scale=1"),
+            h("meta", http_equiv="refresh", content=f"{refresh:g}") if refresh else None,
+            h("title", title),
+            h("link", rel="icon", href="data:,"),
+            h("style", Html(STYLE)),
+        ),
+        h("body", h("header", h("nav", h("a", "Gallery", href=root), aria_label="plotsrv")), h("main", *body)),
+        lang="en",
+    )
+
+
+def gallery_page(
+    plots: Iterable[Plot], broken: Iterable[Broken], importing: Iterable[str], root: str, title: str = "Gallery"
+) -> str:
+    """All plots, grouped by module, after the files that could not be imported."""
+    modules: dict[str, list[Plot]] = {}
+    for plot in plots:
+        modules.setdefault(plot.module, []).append(plot)
+    cards = [broken_card(file) for file in broken]
+    for module, group in sorted(modules.items(), key=lambda item: (item[1][0].source.package == SHIPPED, item[0])):
+        cards.append(h("h2", module or "Plots"))
+        cards.append(h("ul", [plot_card(plot, root) for plot in group], class_="cards"))
+    waiting = sorted(importing)
+    if waiting:
+        cards.append(h("p", "Importing ", ", ".join(waiting), " …", class_="soft"))
+    elif not modules and not cards:
+        cards.append(first_steps())
+    return document(f"{title} – plotsrv", root, h("h1", title), cards, refresh=1 if waiting else 0)
+
+
+def plot_card(plot: Plot, root: str) -> Html:
+    address = root + urllib.parse.quote(plot.path)
+    form = h("a", "form", href=address + "/form", class_="aside", aria_label=f"form of {plot.title}")
+    line = h("div", h("a", plot.title, href=address), " ", form if any(leaves(plot.fields)) else None)
+    return h("li", line, h("small", plot.summary) if plot.summary else None, class_="card")
+
+
+def broken_card(file: Broken) -> Html:
+    trace = h("details", h("summary", "Traceback"), h("pre", file.traceback)) if file.traceback else None
+    return h("div", h("strong", file.name), " ", file.error, trace, class_="error", role="alert")
+
+
+def first_steps() -> Html:
+    return h(
+        "section",
+        h("h2", "Your first plot"),
+        h("p", "No plots yet. Save this as ", h("code", "plots/mine.py"), " in the folder where you started plotsrv:"),
+        h("pre", h("code", EXAMPLE)),
+        h("p", "and reload this page: it will be listed here, with a form for ", h("code", "freq"), "."),
+    )
+
+
+# -- the form
+
+
+def form_page(asked: Asked, choices: Mapping[str, list], root: str, show_errors: bool) -> str:
+    """The form of a plot, filled with what was typed; where it was wrong, with the errors beside their fields."""
+    plot, errors = asked.plot, asked.errors if show_errors else {}
+    address = root + urllib.parse.quote(plot.path)
+    own = [field_row(each, asked, errors, choices) for each in plot.fields if each.control != "none"]
+    settings = [each for each in PAGE_FIELDS if each.name not in plot.names]
+    first, *folded = [field_row(each, asked, errors, {}) for each in settings] or [inner(None)]
+    unfold = any(each.name in errors or each.name in asked.typed for each in settings[1:])
+    labels = {leaf.name: leaf.label for leaf in leaves((*plot.fields, *PAGE_FIELDS))}
+    wrong = [h("li", h("a", labels.get(name, name), href=f"#{name}"), ": ", text) for name, text in errors.items()]
+    summary = h("div", h("strong", "Please correct:"), h("ul", wrong), class_="error", role="alert") if wrong else None
+    form = h(
+        "form",
+        own,
+        first,
+        h("details", h("summary", "Size of the picture"), folded, open=unfold) if folded else None,
+        h("p", h("button", "Show the plot"), " ", h("a", "Reset", href=address + "/form")),
+        method="get",
+        action=address,
+    )
+    return document(f"{plot.title} – plotsrv", root, heading(plot), noted(asked.notes), summary, form)
+
+
+def heading(plot: Plot) -> Html:
+    more = h("details", h("summary", "More"), h("pre", plot.description)) if plot.description else None
+    return inner([h("h1", plot.title), h("p", plot.summary, class_="soft") if plot.summary else None, more])
+
+
+def noted(notes: Iterable[str]) -> list[Html]:
+    return [h("p", note, class_="note") for note in notes]
+
+
+def field_row(each: Field, asked: Asked, errors: Mapping[str, str], choices: Mapping[str, list]) -> Html:
+    """A label, its control, and what there is to say about it."""
+    typed = asked.typed.get(each.name, each.texts)
+    if each.control == "checkboxes" and len(choices.get(each.name, each.choices)) > 8:
+        each = replace(each, control="select-multiple")
+    if each.control == "checkbox":
+        typed = typed[-1:]
+    error = errors.get(each.name)
+    hint = h("div", hints(each, typed), id=each.name + "-hint")
+    wrong = h("div", each.label, ": ", error, class_="wrong", id=each.name + "-error") if error else None
+    about = dict(aria_invalid="true" if error else None, aria_describedby=each.name + ("-error" if error else "-hint"))
+    changed = "field changed" if each.name in asked.typed and typed != each.texts else "field"
+    if each.parts:
+        rows = [field_row(part, asked, errors, choices) for part in each.parts if part.control != "none"]
+        return h("fieldset", h("legend", each.label), hint, rows, wrong, class_="field", id=each.name)
+    if each.control in ("radios", "checkboxes"):
+        boxes = choice_boxes(each, typed, choices.get(each.name, each.choices), about)
+        return h("fieldset", h("legend", each.label), boxes, wrong, hint, class_=changed, id=each.name)
+    label = h("label", each.label, for_=each.name)
+    return h("div", label, control(each, typed, choices.get(each.name), about), wrong, hint, class_=changed)
+
+
+def hints(each: Field, typed: tuple[str, ...]) -> list:
+    """Beside a control: required or default, the allowed range, the help and the note."""
+    shown = ", ".join(each.texts)
+    parts = [h("span", "required. ") if each.required else None]
+    if not each.required and typed != each.texts and not each.parts:
+        parts.append(h("span", f"default: {shown[:60] or 'none'}{'…' * (len(shown) > 60)}. ", title=shown))
+    parts += [h("span", text, " ") for text in (each.allowed, each.help, each.note) if text]
+    more = h("details", h("summary", h("small", "More")), h("small", each.details)) if each.details else None
+    return [h("small", parts), more]
+
+
+def choice_boxes(each: Field, typed: tuple[str, ...], choices: Sequence[tuple[str, str]], about: dict) -> list[Html]:
+    kind = "radio" if each.control == "radios" else "checkbox"
+    boxes = [h("input", type="hidden", name=each.name, value="")] if kind == "checkbox" else []
+    known = {text for text, _ in choices}
+    for text, label in [*choices, *((text, text) for text in typed if text not in known)]:
+        box = h("input", type=kind, name=each.name, value=text, checked=text in typed, **about)
+        boxes.append(h("label", box, label, class_="choice"))
+    return boxes
+
+
+def control(each: Field, typed: tuple[str, ...], files: Sequence[tuple[str, str]] | None, about: dict) -> Html:
+    """The control itself, showing the typed text whatever it is: a text field where the better one would drop it."""
+    name, text = each.name, typed[0] if typed else ""
+    common = dict(id=name, name=name, required=each.required, **about)
+    choices = list(files if files is not None else each.choices)
+    if each.control in ("select", "select-multiple"):
+        known = {choice for choice, _ in choices}
+        choices += [(one, one) for one in typed if one not in known]
+        options = [h("option", label, value=value, selected=value in typed) for value, label in choices]
+        if each.control == "select":
+            return h("select", options, **common)
+        marker = h("input", type="hidden", name=name, value="")
+        return inner([marker, h("select", options, multiple=True, size=min(len(options), 12), **common)])
+    if each.control == "checkbox":
+        return inner(
+            [
+                h("input", type="hidden", name=name, value="0"),
+                h("input", type="checkbox", value="1", checked=BOOLS.get(text.lower()), **{**common, "required": None}),
+            ]
+        )
+    attributes = dict(each.attributes)
+    if each.control == "textarea":  # the first newline of a textarea is not part of its text
+        return h(
+            "textarea",
+            "\n" + text,
+            rows=min(12, max(3, text.count("\n") + len(text) // 48 + 2)),
+            **common,
+            **attributes,
+        )
+    kind = each.control if PLAIN_TEXT.get(each.control, ANY_TEXT).fullmatch(text) else "text"
+    box = h("input", type=kind, value=text, list=name + "-list" if choices else None, **common, **attributes)
+    options = [h("option", value=value, label=label if label != value else None) for value, label in choices]
+    return inner([box, h("datalist", options, id=name + "-list") if choices else None])
+
+
+ANY_TEXT = re.compile(r"[\s\S]*")
+PLAIN_TEXT = {  # what browsers show in these controls; anything else they would silently drop
+    "number": re.compile(r"-?\d+(\.\d+)?|"),
+    "date": re.compile(r"\d{4}-\d\d-\d\d|"),
+    "time": re.compile(r"\d\d:\d\d(:\d\d(\.\d{1,3})?)?|"),
+    "datetime-local": re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,3})?)?|"),
+    "color": re.compile(r"#[0-9a-f]{6}"),
+}
+
+
+# -- the plot
+
+
+def plot_page(asked: Asked, drawing: Drawing | None, good: Drawing | None, started: float | None, root: str) -> str:
+    """The picture, or the last good one under what went wrong since, or the progress of a slow drawing."""
+    plot, refresh = asked.plot, asked.page["refresh_every"]
+    problem = problem_part(drawing) if drawing and drawing.status != 200 else None
+    shown = good if drawing is None or problem else drawing
+    body = [heading(plot), noted(asked.notes), problem]
+    if drawing is None:
+        body.append(progress_part(started or time.time(), good))
+        refresh = 1
+    elif drawing.status == 404 and refresh:
+        refresh = min(refresh, 5)  # a file that is awaited is looked for more often
+    if shown:
+        when = f"drawn {moment(shown.drawn_at)} in {shown.seconds:.2f} s"
+        stale = "The last good picture, " if problem else ""
+        if shown.content_type != IMAGE_TYPES["pdf"]:  # which no <img> shows
+            alt = f"{plot.title}: {plot.summary or 'plot'}"
+            body.append(h("img", src=shown.data_uri(), alt=alt, class_="picture"))
+        every = f"; the page refreshes itself every {refresh:g} s" if refresh and drawing else ""
+        body.append(h("p", h("small", stale, when, every)))
+    elif refresh and drawing:
+        body.append(h("p", h("small", f"The page refreshes itself every {refresh:g} s.")))
+    body.append(links_part(asked, shown, root))
+    told = drawing or shown
+    if told and told.output:
+        body.append(h("details", h("summary", "What the plot printed"), h("pre", told.output), open=True))
+    return document(f"{plot.title} – plotsrv", root, body, refresh=refresh)
+
+
+def problem_part(drawing: Drawing) -> Html:
+    trace = h("pre", drawing.traceback) if drawing.traceback else None
+    return h(
+        "div", h("strong", drawing.error), trace, class_="note" if drawing.status == 404 else "error", role="alert"
+    )
+
+
+def progress_part(started: float, good: Drawing | None) -> Html:
+    """How long a drawing has been under way, and how long it took last."""
+    seconds = max(0, time.time() - started)
+    if not good:
+        return h(
+            "p", h("progress", id="progress"), h("br"), h("label", f"Drawing for {seconds:.0f} s.", for_="progress")
+        )
+    bar = h("progress", value=f"{min(seconds, good.seconds):.1f}", max=f"{good.seconds:.1f}", id="progress")
+    text = f"Updating for {seconds:.0f} s; it took {good.seconds:.0f} s last time."
+    return h("p", bar, h("br"), h("label", text, for_="progress"))
+
+
+def links_part(asked: Asked, shown: Drawing | None, root: str) -> Html:
+    """Links to the form and to the picture alone, with the same arguments; defaults are left out."""
+    address = root + urllib.parse.quote(asked.plot.path)
+    changed = [(name, text) for name, texts in asked.typed.items() for text in texts]
+    query = "?" + urllib.parse.urlencode(changed) if changed else ""
+    endings = ["png"] if shown and shown.own else ["png", "svg", "pdf"]  # .png serves any picture that is one already
+    links = [h("a", "Form", href=f"{address}/form{query}")] if any(leaves(asked.plot.fields)) or changed else []
+    if not links:
+        links = [h("a", "Settings", href=f"{address}/form")]
+    links += [
+        h("a", shown.ending.upper() if shown and shown.own else ending.upper(), href=f"{address}.{ending}{query}")
+        for ending in endings
+    ]
+    return h("nav", links, aria_label="this plot")
+
+
+def moment(seconds: float) -> str:
+    """A point of time, absolute, with the offset from UTC: an unchanged page stays the same byte for byte."""
+    return time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(seconds))
+
+
+def error_page(status: int, message: str, root: str, refresh: float = 0) -> str:
+    title = f"{status} {HTTPStatus(status).phrase}"
+    told = h("p", message, class_="error", role="alert")
+    return document(f"{title} – plotsrv", root, h("h1", title), told, refresh=refresh)
+
+
+def error_picture(message: str) -> bytes:
+    """The message as an SVG, for an <img>: it shows why there is no picture."""
+    readable = re.sub(r"[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "", message)  # XML knows no other
+    lines = textwrap.wrap(readable, 70, max_lines=16, placeholder=" …")
+    texts = [h("text", line, x=20, y=44 + 24 * n) for n, line in enumerate(lines)]
+    box = h("rect", width=640, height=480, fill="#fdecea")
+    size = dict(xmlns="http://www.w3.org/2000/svg", width=640, height=480, font_family="sans-serif", font_size=16)
+    return h("svg", box, h("g", texts, fill="#b3261e"), role="img", **size).encode()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # 5 Rendering: the only place where a plot is called, never in the server's own process.
 #
 #     request threads -> Renderer.submit -> flight (one for equal requests) -> pool thread
