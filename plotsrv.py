@@ -302,6 +302,289 @@ class Response:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# 3 Application: every status code is decided here and nowhere else.
+
+POLICY = (
+    "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors {}"
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a query asks of a plot, checked as far as that goes without the user's types."""
+
+    plot: Plot
+    typed: Mapping[str, tuple[str, ...]]  # as it came, to be shown in the form again
+    texts: Mapping[str, tuple[str, ...]]  # what the plot gets: without defaults, files found
+    page: Mapping[str, Any]  # refresh_every, width, height, dpi
+    missing_file: str = ""  # a file that is not there yet, as it was typed
+    notes: tuple[str, ...] = ()
+    errors: Mapping[str, str] = field(default_factory=dict)
+    status: int = 400  # where there are errors; 403 where a path is among them that may not be read
+
+    def key(self, format: str) -> tuple:
+        size = tuple(self.page[name] for name in ("width", "height", "dpi"))
+        return (self.plot.path, tuple(sorted(self.texts.items())), format, size)
+
+
+class Application:
+    """The core, free of sockets: a Request in, a Response out."""
+
+    def __init__(self, gallery: Gallery, renderer: Renderer, cache: DrawingCache, folders: DataFolders, access: Access):
+        self.gallery = gallery
+        self.renderer = renderer
+        self.cache = cache
+        self.folders = folders
+        self.access = access
+
+    @classmethod
+    def for_options(cls, plots: str, data: Sequence[str], access: Access, workers: int, timeout: float) -> Application:
+        """The application for options as the command line gives them."""
+        renderer = Renderer(workers, timeout)
+        return cls(Gallery(roots_of(plots), renderer), renderer, DrawingCache(), DataFolders.of(data), access)
+
+    def close(self) -> None:
+        self.renderer.close()
+
+    def respond(self, request: Request) -> Response:
+        try:
+            cookie = self.access.authorize(request)
+            if cookie:
+                return self.dressed(Response.html("", 303, Location="./", Set_Cookie=cookie))
+            return self.dressed(self.view(request))
+        except HTTPError as error:
+            return self.refusal(error, request)
+
+    def refusal(self, error: HTTPError, request: Request | None = None) -> Response:
+        """The answer to what cannot be done: a page, or for an <img> a picture of the message."""
+        if request and request.wants_image:
+            body = error_picture(error.message)
+            return self.dressed(Response(error.status, body, IMAGE_TYPES["svg"], error.headers))
+        again = float(error.headers.get("Retry-After", 0))
+        page = error_page(error.status, error.message, request.root if request else "./", again)
+        return self.dressed(replace(Response.html(page, error.status), headers=error.headers))
+
+    def dressed(self, response: Response) -> Response:
+        """The response with the header fields that every one carries."""
+        policy = POLICY.format(self.access.embedder or "'none'")
+        if response.content_type.startswith(IMAGE_TYPES["svg"]):
+            policy += "; sandbox"
+        standing = {
+            "Content-Security-Policy": policy,
+            "X-Content-Type-Options": "nosniff",
+            "Referrer-Policy": "no-referrer",
+            "Cross-Origin-Resource-Policy": "cross-origin" if self.access.embedder else "same-origin",
+            "Cache-Control": "private, no-cache",
+            "Vary": "Accept, Cookie",
+            "Date": formatdate(usegmt=True),
+        }
+        return replace(response, headers={**standing, **response.headers})
+
+    # -- routes: a path, or the seed's ?mode=…&graph=…, to a view
+
+    def view(self, request: Request) -> Response:
+        if request.path == "/" and "mode" in request.query:
+            return self.seed_view(request)
+        if request.path == "/":
+            return self.gallery_view(request)
+        if request.path == "/plots.json":
+            self.gallery.refresh(wait=SLOW_SECONDS)
+            return Response(200, self.gallery.as_json(), "application/json")
+        path = request.path[1:]
+        names = [(path.removesuffix(ending), ending) for ending in VIEWS if path.endswith(ending)]
+        self.gallery.refresh(SLOW_SECONDS, [name for name, _ in names])
+        for name, ending in names:
+            if plot := self.gallery.plots.get(name):
+                return VIEWS[ending](self, request, self.described(plot))
+        if not self.gallery.settled:
+            self.described(None)
+        near = difflib.get_close_matches(names[-1][0], self.gallery.plots, n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise HTTPError(404, f"There is no such plot.{hint} The gallery lists those there are.")
+
+    def described(self, plot: Plot | None) -> Plot:
+        """A plot whose fields are known; without them, nothing can be asked or drawn yet."""
+        if plot is None or not plot.described:
+            files = ", ".join(self.gallery.awaited)
+            raise HTTPError(503, f"{files}: still being imported. Try again in a second.", Retry_After="1")
+        return plot
+
+    def seed_view(self, request: Request) -> Response:
+        """The URLs of the script that plotsrv grew out of: they keep working."""
+        name = "".join(request.query.get("graph", ()))
+        self.gallery.refresh(wait=SLOW_SECONDS)
+        found = [plot for plot in self.gallery.plots.values() if name in (plot.function, plot.function[5:], plot.path)]
+        mode = request.query["mode"][-1]
+        if len(found) > 1 and mode != "plot":
+            return Response.html(gallery_page(found, [], [], request.root, "Several plots have that name."))
+        if len(found) != 1:
+            raise HTTPError(404, "There is no such plot, or several have that name: the gallery lists them.")
+        rest = {name: texts for name, texts in request.query.items() if name not in ("mode", "graph")}
+        request = replace(request, query=rest)
+        plot = self.described(found[0])
+        if mode == "plot":
+            return self.image_view(request, plot, "png")
+        if mode == "plotpage" or (mode == "paramcheck" and not plot.fields):
+            return self.page_view(request, plot)
+        if mode == "paramcheck":
+            return self.form_view(request, plot)
+        raise HTTPError(400, "mode is one of paramcheck, plotpage and plot.")
+
+    # -- views
+
+    def gallery_view(self, request: Request) -> Response:
+        self.gallery.refresh(wait=GLANCE_SECONDS)
+        importing = [] if self.gallery.settled else self.gallery.awaited
+        page = gallery_page(self.gallery.plots.values(), self.gallery.broken.values(), importing, request.root)
+        return Response.html(page)
+
+    def form_view(self, request: Request, plot: Plot) -> Response:
+        asked = self.asked(request, plot)
+        return self.form_again(request, asked, 403 if asked.status == 403 else 200)
+
+    def page_view(self, request: Request, plot: Plot) -> Response:
+        asked = self.asked(request, plot)
+        if asked.errors:
+            return self.form_again(request, self.checked(asked), asked.status if asked.typed else 200)
+        if request.method == "HEAD":
+            return replace(Response.html(""), drawn=False)
+        drawing, started = self.draw(asked, "png", wait=SLOW_SECONDS)
+        if drawing and drawing.errors:
+            return self.form_again(request, replace(asked, errors=drawing.errors), 400)
+        good = self.cache.good(asked.key("png"))
+        page = plot_page(asked, drawing, good, started, request.root)
+        if drawing is None or drawing.status == 200:
+            return Response.html(page)
+        if good:
+            return Response.html(page, X_Plotsrv_Error=HTTPStatus(drawing.status).phrase)
+        return Response.html(page, drawing.status, **drawing.headers)
+
+    def image_view(self, request: Request, plot: Plot, format: str) -> Response:
+        asked = self.asked(request, plot)
+        if asked.errors:
+            asked = self.checked(asked)
+            if request.prefers_html:
+                return self.form_again(request, asked, asked.status)
+            raise HTTPError(asked.status, "; ".join(f"{name}: {error}" for name, error in asked.errors.items()))
+        if request.method == "HEAD":
+            return Response(200, b"", IMAGE_TYPES[format], drawn=False)
+        drawing, _ = self.draw(asked, format, wait=None)
+        assert drawing  # without a limit, draw waits
+        if drawing.status == 200:
+            name = re.sub(r"[^A-Za-z0-9._-]", "_", plot.path)[:80] + "." + drawing.ending
+            headers = {"Content-Disposition": f'inline; filename="{name}"'}
+            return Response(200, drawing.image, drawing.content_type, headers)
+        if request.prefers_html:
+            if drawing.errors:
+                return self.form_again(request, replace(asked, errors=drawing.errors), 400)
+            page = plot_page(asked, drawing, self.cache.good(asked.key("png")), None, request.root)
+            return Response.html(page, drawing.status, **drawing.headers)
+        message = "; ".join(f"{name}: {error}" for name, error in drawing.errors.items()) or drawing.error
+        raise HTTPError(drawing.status, message, X_Plotsrv_Error="plot", **drawing.headers)
+
+    def form_again(self, request: Request, asked: Asked, status: int) -> Response:
+        page = form_page(asked, self.choices(asked), request.root, show_errors=status != 200)
+        return Response.html(page, status)
+
+    # -- from the query to a drawing
+
+    def asked(self, request: Request, plot: Plot) -> Asked:
+        """The query sorted out: what is the plot's, what the page's, what nobody knows; files looked up."""
+        settings = [setting for setting in PAGE_FIELDS if setting.name not in plot.names]
+        fields = {leaf.name: leaf for leaf in leaves((*plot.fields, *settings))}
+        typed = {name: texts for name, texts in request.query.items() if name in fields}
+        notes = [unknown_note(name, fields) for name in request.query if name not in fields]
+        texts: dict[str, tuple[str, ...]] = {}
+        errors: dict[str, str] = {}
+        missing, status = "", 400
+        for name, leaf in fields.items():
+            try:
+                given = given_texts(leaf, typed.get(name))
+                if leaf.paths is not None and not given and leaf.texts == (LATEST,):
+                    given = leaf.texts
+                if leaf.paths is not None and given and given != ("",):
+                    given = tuple(self.folders.find(text, leaf.paths) for text in given)
+                    missing = next((path for path in given if not os.path.exists(path)), missing)
+                elif leaf.free_text and given:
+                    self.folders.refuse_paths(text_pieces(leaf, given[0]))
+            except ValueError as error:
+                errors[name] = str(error)
+            except HTTPError as refusal:
+                errors[name], status = refusal.message, refusal.status
+            else:
+                if given is not None:
+                    texts[name] = given
+        page = {setting.name: setting.default for setting in PAGE_FIELDS}
+        for setting in settings:
+            if setting.name in texts:
+                try:
+                    page[setting.name] = setting.read(texts.pop(setting.name)[0])
+                except ValueError as error:
+                    errors[setting.name] = str(error)
+        return Asked(plot, typed, texts, page, self.folders.shown(missing), tuple(notes), errors, status)
+
+    def checked(self, asked: Asked) -> Asked:
+        """With what only a render process can say of the arguments: all errors are told at once."""
+        if not asked.typed:
+            return asked
+        try:
+            flight = self.renderer.submit(
+                ("check", asked.key(""), self.gallery.version), Job("check", asked.plot, asked.texts)
+            )
+        except QueueFull:
+            return asked
+        return replace(asked, errors={**flight.future.result().errors, **asked.errors})
+
+    def draw(self, asked: Asked, format: str, wait: float | None) -> tuple[Drawing | None, float | None]:
+        """The drawing, or None and when it was started where `wait` seconds did not suffice."""
+        if asked.missing_file:
+            waiting = f"Waiting for {asked.missing_file}: the file is not there (yet)."
+            return Drawing(status=404, error=waiting), None
+        key = asked.key(format)
+        version = self.gallery.version
+        if recent := self.cache.slow(key, version):
+            return recent, None
+        job = Job("draw", asked.plot, asked.texts, format, *(asked.page[n] for n in ("width", "height", "dpi")))
+        try:
+            flight = self.renderer.submit((key, version), job)
+        except QueueFull as error:
+            return Drawing(status=503, error=str(error), headers={"Retry-After": "2"}), None
+        flight.future.add_done_callback(functools.partial(self.keep, key, version))
+        try:
+            return flight.future.result(wait), None
+        except concurrent.futures.TimeoutError:
+            return None, flight.started
+        except concurrent.futures.CancelledError:
+            return Drawing(status=503, error="plotsrv is shutting down."), None
+
+    def keep(self, key: tuple, version: int, future: concurrent.futures.Future[Drawing]) -> None:
+        if not future.cancelled():
+            self.cache.keep(key, version, future.result())
+            self.gallery.watch(future.result().modules)
+
+    def choices(self, asked: Asked) -> dict[str, list[tuple[str, str]]]:
+        """For each field that takes a file: the files there are, newest first, with size and age."""
+        fields = leaves(asked.plot.fields)
+        return {leaf.name: self.folders.choices(leaf.paths) for leaf in fields if leaf.paths is not None}
+
+
+VIEWS: dict[str, Callable[[Application, Request, Plot], Response]] = {  # by what comes after a plot's path
+    "": Application.page_view,
+    "/form": Application.form_view,
+    ".png": functools.partial(Application.image_view, format="png"),
+    ".svg": functools.partial(Application.image_view, format="svg"),
+    ".pdf": functools.partial(Application.image_view, format="pdf"),
+}
+
+
+def unknown_note(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    return f"Nothing here is called {name[:80]}.{hint}"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # 4 Pages: values in, HTML out; every value is escaped here.
 
 STYLE = """
