@@ -144,6 +144,152 @@ FILES_SHOWN = 200
 FILES_SCANNED = 20_000  # a home folder with a few environments in it is read in 0.1 s
 
 # ---------------------------------------------------------------------------------------------------------------------
+# 1 Doors: the only place that knows sockets or WSGI.
+
+
+class PlotRequestHandler(BaseHTTPRequestHandler):
+    """One connection of a browser: requests in, responses out.
+
+    Derive a class from it in a script of your own and give it ``plot_*`` methods: ``plotsrv.main(MyPlots)`` serves
+    them. A method's ``self`` is an instance made without a connection, for the class's other methods and attributes.
+    """
+
+    protocol_version = request_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = 65536  # header and page leave in one piece
+    server: PlotServer
+
+    def setup(self) -> None:
+        super().setup()
+        self.received = b""  # of the next request, where a client sends ahead
+        self.owner = is_owner(self.client_address, self.connection.getsockname())
+
+    def handle_one_request(self) -> None:
+        """Answer one request; afterwards `close_connection` tells whether another may follow."""
+        self.close_connection = True
+        try:
+            head = self.receive_head()
+        except OSError:  # the client has left, or was too slow
+            return
+        if head:
+            self.answer(head)
+
+    def finish(self) -> None:
+        with contextlib.suppress(OSError):
+            super().finish()
+
+    def receive_head(self) -> bytes:
+        """A request's line and header fields; empty when the client closed the connection, or never began."""
+        deadline = time.monotonic() + (HEADER_SECONDS if self.received else IDLE_SECONDS)
+        while b"\r\n\r\n" not in self.received and len(self.received) <= HEADER_BYTES:
+            self.connection.settimeout(max(0.001, deadline - time.monotonic()))
+            chunk = self.connection.recv(HEADER_BYTES)
+            if not chunk:
+                return b""
+            if not self.received:
+                deadline = time.monotonic() + HEADER_SECONDS
+            self.received += chunk
+        head, _, self.received = self.received.partition(b"\r\n\r\n")
+        return head
+
+    def answer(self, head: bytes) -> None:
+        application = self.server.application
+        try:
+            request = Request.parse(head, client=self.client_address[0], owner=self.owner)
+        except HTTPError as error:
+            self.send(application.refusal(error), body=not head.startswith(b"HEAD "))
+            return
+        response = application.respond(request)
+        self.close_connection = response.status >= 400 or request.wants_close
+        self.send(response, body=request.method != "HEAD")
+
+    def send(self, response: Response, body: bool = True) -> None:
+        self.send_response_only(response.status)
+        for name, value in response.header_fields():
+            self.send_header(name, value)
+        self.send_header("Connection", "close" if self.close_connection else "keep-alive")
+        self.end_headers()
+        try:
+            for start in range(0, len(response.body) if body else 0, 65536):  # each piece has its own time limit
+                self.connection.settimeout(SEND_SECONDS)
+                self.wfile.write(response.body[start : start + 65536])
+            self.wfile.flush()
+        except OSError:  # the client has left, or was too slow
+            self.close_connection = True
+            with contextlib.suppress(OSError):  # so that what is still in wfile is not tried again
+                self.connection.shutdown(socket.SHUT_RDWR)
+
+
+class PlotServer(ThreadingHTTPServer):
+    """A listening socket with its application; a thread for each connection."""
+
+    allow_reuse_address = os.name == "posix"  # on Windows it would let others take our port
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, address: tuple[str, int], application: Application):
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self.application = application
+        self.places = threading.BoundedSemaphore(CONNECTIONS)
+        super().__init__(address, PlotRequestHandler)
+
+    def server_bind(self) -> None:
+        """Bind without HTTPServer's look-up of our own name: no DNS."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if self.places.acquire(blocking=False):
+            try:
+                super().process_request(request, client_address)
+            except RuntimeError:  # no further thread can be started
+                self.places.release()
+                self.shutdown_request(request)
+        else:  # without a thread, and without reading: whoever opens so many connections is no browser
+            error = HTTPError(503, "Too many connections. Try again in a moment.", Retry_After="5")
+            refusal = self.application.refusal(error)
+            lines = ["HTTP/1.1 503 Service Unavailable", *map(": ".join, refusal.header_fields()), "Connection: close"]
+            with contextlib.suppress(OSError):  # the client may have left
+                request.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + refusal.body)
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self.places.release()
+
+
+def wsgi_application(
+    plots: str = "",
+    data: Sequence[str] = (),
+    *,
+    allow_host: str = "",
+    workers: int = 2,
+    timeout: float = TIMEOUT_SECONDS,
+) -> Callable[[dict, Callable], Iterable[bytes]]:
+    """A WSGI application that serves `plots` below wherever the host application mounts it.
+
+    The arguments are those of :func:`serve`. Who may come in is the host application's affair; only Host and
+    Sec-Fetch-Site are looked at here. Its render processes end with the interpreter, or by `.application.close()`.
+    """
+    application = Application.for_options(plots, data, Access(allow_host=allow_host, identity=False), workers, timeout)
+    atexit.register(application.close)  # multiprocessing would else wait for them for ever
+
+    def wsgi(environ: dict, start_response: Callable) -> Iterable[bytes]:
+        try:
+            response = application.respond(Request.from_wsgi(environ))
+        except HTTPError as error:
+            response = application.refusal(error)
+        reason = HTTPStatus(response.status).phrase
+        start_response(f"{response.status} {reason}", response.header_fields())
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
+
+    wsgi.application = application  # type: ignore[attr-defined]
+    return wsgi
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # 2 Messages: plain values, no I/O.
 
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
