@@ -3534,3 +3534,245 @@ def in_words(amount: float, units: Sequence[tuple[int, str]]) -> str:
 
 def ago(seconds: float) -> str:
     return f"{in_words(max(0, seconds), AGES)} ago"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# 11 Command line: options only, no logic.
+
+
+def serve(
+    plots: str | type = "",
+    *,
+    port: int | None = None,
+    address: str = "127.0.0.1",
+    token: bool = False,
+    allow_host: str = "",
+    allow_embed: str = "",
+    no_browser: bool = False,
+    workers: int = 2,
+    timeout: float = TIMEOUT_SECONDS,
+    data: Sequence[str] = (),
+) -> int:
+    """Serve plots until Ctrl-C or SIGTERM; the keyword arguments are the options of the command line.
+
+    `plots` is a path, several of them, or a handler class of the calling script: then plotsrv starts anew with that
+    script's path, and this call does not return. Returns the exit code: 0, or 2 where it cannot start.
+    """
+    if isinstance(plots, type):
+        options: dict[str, Any] = dict(port=port, address=address, token=token, allow_host=allow_host)
+        options |= dict(allow_embed=allow_embed, no_browser=no_browser, workers=workers, timeout=timeout, data=[*data])
+        return start_anew(plots, lambda script: f"plotsrv.serve({script!r}, **{options!r})")
+    if wrong := wrong_option(port, address, workers, timeout):
+        return failed(wrong)
+    outside = address != "localhost" and not ipaddress.ip_address(address).is_loopback
+    secret = kept_token()
+    try:
+        access = Access(address, port or PORT, allow_host, allow_embed, secret, token)
+        application = Application.for_options(plots, data, access, workers, timeout)
+    except OSError as error:
+        return failed(str(error))
+    try:
+        server = listening(address, port, application)
+    except OSError as error:
+        application.close()
+        return failed(f"{address}, port {port or PORT}: {why_not(error, port or PORT)}")
+    application.gallery.refresh(wait=0)  # start importing before the first request asks for it
+    access.port = server.server_port
+    announce(server, secret, token or outside)
+    if not (no_browser or token or outside) and has_display():
+        webbrowser.open(url_of(server))
+    return run(server)
+
+
+def wrong_option(port: int | None, address: str, workers: int, timeout: float) -> str:
+    """What is wrong with an option, or nothing."""
+    if port is not None and not 0 <= port <= 65535:
+        return f"--port: {port} is not between 0 and 65535"
+    if workers < 1:
+        return f"--workers: {workers} is less than 1"
+    if not 0 < timeout < float("inf"):
+        return f"--timeout: {timeout:g} is no number of seconds above 0"
+    try:
+        ipaddress.ip_address("127.0.0.1" if address == "localhost" else address)
+    except ValueError:
+        return f"--address: {address} is no IP address"
+    return ""
+
+
+def listening(address: str, port: int | None, application: Application) -> PlotServer:
+    """A server on that port; where none was asked for, on the default one or the next that is free."""
+    for candidate in [port] if port is not None else range(PORT, PORT + 100):
+        try:
+            server = PlotServer((address, candidate), application)
+        except OSError as error:
+            if port is not None or error.errno != errno.EADDRINUSE:
+                raise
+        else:
+            if port is None and candidate != PORT:
+                print(f"plotsrv: port {PORT} is taken, so it is {candidate} this time (--port PORT asks for another)")
+            return server
+    raise OSError(errno.EADDRINUSE, f"no port from {PORT} to {PORT + 99} is free")
+
+
+def run(server: PlotServer) -> int:
+    """Serve until a signal; then end the render processes, so that nothing is left behind."""
+
+    def stop(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) == signal.SIG_DFL:
+            signal.signal(getattr(signal, name), stop)
+    give_back_memory()
+    try:
+        server.serve_forever(poll_interval=0.2)
+    except KeyboardInterrupt:
+        print()
+    finally:
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), signal.SIG_IGN)
+        server.server_close()
+        server.application.close()
+        stop_forkserver()
+    return 0
+
+
+def give_back_memory() -> None:
+    """Return what is free since the start to the system: 6 MB where our bytecode could not be cached (glibc)."""
+    import ctypes
+
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def start_anew(handler: type, call: Callable[[str], str], arguments: Sequence[str] = ()) -> int:
+    """Start anew, with the script that holds the handler class: so the server imports nothing of the user's.
+
+    `call` is the code to be run, made from the --plots option's text.
+    """
+    if multiprocessing.process.parent_process() is not None:
+        return 0  # a render process reads the script, which has no guard
+    script = getattr(sys.modules.get(handler.__module__), "__file__", None)
+    if not script:
+        return failed(f"{handler.__name__} is in no file (a notebook?): save it in a script, and start that")
+    code = LOAD + f"sys.exit({call(os.path.realpath(script) + '#' + handler.__qualname__)})"
+    command = [sys.executable, "-P", "-c", code, *arguments]
+    sys.stdout.flush()
+    if os.name == "posix":
+        os.execv(sys.executable, command)
+    import subprocess
+
+    return subprocess.call(command)
+
+
+def announce(server: PlotServer, token: str, asked_of_all: bool) -> None:
+    """Tell where to look, and over SSH how to get there."""
+    with_token = f"{url_of(server)}token?token={urllib.parse.quote(token, safe='')}"
+    print(f"plotsrv: {with_token if asked_of_all else url_of(server)}")
+    if not asked_of_all:
+        print(f"  other users of this machine, and those who come through a proxy: {with_token}")
+    if "SSH_CONNECTION" in os.environ and server.server_name.startswith(("127.", "localhost", "::1")):
+        host = os.environ["SSH_CONNECTION"].split()[2]
+        user = os.environ.get("LOGNAME") or os.environ.get("USER") or "you"
+        print(f"  on your own machine: ssh -L {server.server_port}:127.0.0.1:{server.server_port} {user}@{host}")
+        print("  then open the address above there")
+    print("  Ctrl-C ends it", flush=True)
+
+
+def url_of(server: PlotServer) -> str:
+    host = server.server_name
+    host = socket.gethostname() if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
+    return f"http://{host}:{server.server_port}/"
+
+
+def has_display() -> bool:
+    """Is there a browser to be opened here? Over SSH it would open on the wrong machine, or in the terminal."""
+    if "SSH_CONNECTION" in os.environ:
+        return False
+    return not sys.platform.startswith("linux") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def failed(message: str) -> int:
+    print(f"plotsrv: {message}", file=sys.stderr)
+    return 2
+
+
+def why_not(error: OSError, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"taken by {holder_of(port)}. --port PORT asks for another."
+    return f"{error.strerror}. --address ADDRESS and --port PORT ask for another."
+
+
+def holder_of(port: int) -> str:
+    """Which program listens on a port, as far as this user may know (Linux)."""
+    sockets = set()
+    with contextlib.suppress(OSError):
+        for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+            rows = [line.split() for line in Path(table).read_text(encoding="ascii").splitlines()[1:]]
+            sockets |= {f"socket:[{row[9]}]" for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "0A"}
+        for link in Path("/proc").glob("[0-9]*/fd/*"):
+            with contextlib.suppress(OSError):
+                if os.readlink(link) in sockets:
+                    pid = link.parts[2]
+                    command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                    command = re.sub(r"(?s).* -c .*plotsrv\S*\(.*?\)\)", "plotsrv", command)  # as we start ourselves
+                    return f"process {pid} ({command.strip()[:80]!a})"
+    return "another program"
+
+
+@typing.no_type_check
+def main(
+    plots: ("folder or .py file with plots (default: ./plots)", "option", "P", str, None, "PATH") = "",
+    port: (f"port to listen on (default: {PORT})", "option", "p", int, None, "PORT") = None,
+    address: ("address to listen on", "option", "a", str, None, "ADDRESS") = "127.0.0.1",
+    token: ("ask everybody for a token, this user too", "flag", "t") = False,
+    allow_host: ("a further name that plotsrv is known by; several with commas", "option", "H", str, None, "NAME") = "",
+    allow_embed: ("a site that may embed pages and pictures", "option", "E", str, None, "ORIGIN") = "",
+    no_browser: ("open no browser", "flag", "n") = False,
+    workers: ("render processes at most", "option", "w", int, None, "N") = 2,
+    timeout: ("for one drawing", "option", "T", float, None, "SECONDS") = TIMEOUT_SECONDS,
+    *data: ("folders whose files plots may be asked to read (default: this one)", "positional"),
+):
+    """Serve plot_* functions as live web pages."""
+    if isinstance(plots, type) and not sys.argv[1:]:
+        return serve(plots)
+    if isinstance(plots, type):
+        again = lambda script: f"(sys.argv.append('--plots=' + {script!r}), plotsrv.command_line())[1]"  # noqa: E731
+        return start_anew(plots, again, sys.argv[1:])
+    if unknown := [each for each in data if each.startswith("-")]:
+        return failed(f"there is no option {unknown[0]}: --help lists those there are")
+    options = dict(port=port, address=address, token=token, allow_host=allow_host, allow_embed=allow_embed)
+    return serve(plots, no_browser=no_browser, workers=workers, timeout=timeout, data=data, **options)
+
+
+def command_line() -> int:
+    """Run `main` with the options of the command line, which plac reads from its annotations."""
+    start_forkserver()  # matplotlib loads while the options are read
+    sys.argv[0] = os.path.basename(__file__)
+    try:
+        import plac_core as plac  # plac without its shells and windows: 3 MB and 50 ms less
+    except ImportError:
+        code = failed("options need plac: pip install plac") if sys.argv[1:] else main()
+    else:
+        main.__annotations__ = inspect.get_annotations(main, eval_str=True)
+        try:
+            code = plac.call(main, eager=False)
+        except KeyboardInterrupt:  # before there was anything to end
+            code = 130
+    if code and not sys.argv[1:] and window_is_ours():
+        input("Press Enter to close this window.")
+    return code
+
+
+def window_is_ours() -> bool:
+    """Was the terminal opened for us, by a double click? Then it closes when we end, whatever there is to read."""
+    if os.name == "nt":
+        return "PROMPT" not in os.environ  # as cmd.exe sets it
+    return sys.stdin.isatty() and os.getsid(0) == os.getpid()  # there is no shell in between
+
+
+if __name__ == "__main__":  # only where there is no exec, see the top
+    import plotsrv
+
+    sys.exit(plotsrv.command_line())

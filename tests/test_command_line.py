@@ -1,0 +1,520 @@
+"""Section 11, Command line: plotsrv as it is started, told what to do, and ended."""
+
+import html
+import inspect
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from serving import PLOTSRV, Process, Server, eventually, is_running
+
+import plotsrv
+
+ROOT = PLOTSRV.parent
+OPTIONS = [name.replace("_", "-") for name in inspect.signature(plotsrv.main).parameters if name != "data"]
+GRACE = 3  # seconds; plotsrv promises to have ended by then
+
+SVG = '<svg xmlns="http://www.w3.org/2000/svg"><text y="9">{}</text></svg>'
+WAVE = """
+import matplotlib.pyplot as plt
+from _shared import FACTOR
+
+def plot_wave(freq: float = 1.0):
+    "A wave of any frequency"
+    print("factor", FACTOR)
+    return plt.plot([FACTOR * freq * x for x in range(9)])
+"""
+DEEP = "from .sibling import TEXT\ndef plot_deep():\n    return TEXT.encode()\n"
+ENDLESS = "import os\ndef plot_endless():\n    open('begun', 'w')\n    while True:\n        pass\n"
+
+
+def svg_plot(name, text):
+    """The source of a plot that needs no matplotlib."""
+    return f"def plot_{name}():\n    return {SVG.format(text)!r}\n"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A folder with plots: in a file, in a sub-folder, and in a file that cannot be imported."""
+    home = tmp_path_factory.mktemp("home")
+    files = {
+        "waves.py": WAVE,
+        "_shared.py": "FACTOR = 3\n",
+        "deeper/still.py": DEEP,
+        "deeper/sibling.py": f"TEXT = {SVG.format('deep')!r}\n",
+        "broken.py": "import os\n\ndef plot_broken(:\n    pass\n",
+        "missing.py": "import os\nimport no_such_module\ndef plot_missing():\n    pass\n",
+    }
+    for name, text in files.items():
+        (home / "plots" / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / "plots" / name).write_text(text)
+    return home
+
+
+@pytest.fixture(scope="module")
+def server(home):
+    """plotsrv in that folder, with all files imported."""
+    with Server(home) as server:
+        server.settled_gallery()
+        yield server
+
+
+@pytest.fixture(scope="module")
+def no_plac(tmp_path_factory):
+    """A folder for PYTHONPATH that makes `import plac` fail, as on a machine that has none."""
+    folder = tmp_path_factory.mktemp("no_plac")
+    for name in ("plac", "plac_core"):
+        (folder / f"{name}.py").write_text("raise ImportError('there is no plac here')\n")
+    return str(folder)
+
+
+# -- the start
+
+
+def test_it_prints_the_url_to_open(server):
+    """The first line has what to click on, the last how to end it."""
+    first, *_, last = server.output.splitlines()
+    assert first == f"plotsrv: http://127.0.0.1:{server.port}/"
+    assert last.strip() == "Ctrl-C ends it"
+    assert server.get("/").status == 200
+
+
+def test_without_options_it_serves_the_plots_folder_and_opens_the_browser_on_the_next_free_port(tmp_path):
+    """A double click works even when the default port is taken: it takes the next one, and says so."""
+    (tmp_path / "plots").mkdir()
+    (tmp_path / "plots" / "mine.py").write_text(svg_plot("mine", "mine"))
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/opened\n')
+    browser.chmod(0o755)
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            other.bind(("127.0.0.1", plotsrv.PORT))
+            other.listen()
+        except OSError:
+            pass  # somebody has it already, which serves as well
+        with Server(tmp_path, command=[PLOTSRV], DISPLAY=":7", BROWSER=f"{browser} %s") as server:
+            assert plotsrv.PORT < server.port < plotsrv.PORT + 100
+            assert f"port {plotsrv.PORT} is taken, so it is {server.port} this time" in server.output
+            assert eventually(lambda: (tmp_path / "opened").exists() and (tmp_path / "opened").read_text())
+            assert (tmp_path / "opened").read_text().strip() == server.url
+            assert b"mine</text>" in server.get("/mine/mine.svg").body
+
+
+def test_over_ssh_it_prints_the_tunnel_and_opens_no_browser(tmp_path):
+    """On a machine far away, the line to type on the near one is there to be copied."""
+    ssh = dict(SSH_CONNECTION="10.1.2.3 50000 10.9.8.7 22", LOGNAME="ada", DISPLAY=":7")
+    with Server(tmp_path, command=(PLOTSRV, "--port=0"), **ssh) as server:
+        assert f"ssh -L {server.port}:127.0.0.1:{server.port} ada@10.9.8.7\n" in server.output
+
+
+def test_with_token_it_prints_the_url_that_lets_one_in(tmp_path):
+    """The token is part of the printed URL, and asked of everybody."""
+    with Server(tmp_path, "--token", PLOTSRV_TOKEN="a-token-of-my-own") as server:
+        assert f"plotsrv: {server.url}token?token=a-token-of-my-own\n" in server.output
+        assert server.get("/").status == 401
+        answer = server.get("/token?token=a-token-of-my-own")
+        cookie = answer.headers["Set-Cookie"].partition(";")[0]
+        assert (answer.status, server.get("/", Cookie=cookie).status) == (303, 200)
+
+
+def test_the_port_that_was_asked_for_is_taken_or_nothing(home):
+    """With --port given, another program there is named, and plotsrv ends with 2."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with Process(home, PLOTSRV, "--no-browser", "--port", port) as process:
+            assert process.code() == 2
+            assert f"port {port}: taken by process {os.getpid()} (" in process.output
+            assert "--port PORT asks for another" in process.output
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--nothing"], "--nothing"),
+        (["-x"], "-x"),
+        (["--port", "http"], "invalid .*'http'"),
+        (["--port", "99999"], "99999"),
+        (["--port", "-1"], "-1"),
+        (["--workers", "0"], "[Ww]orkers"),
+        (["--timeout", "0"], "[Tt]imeout"),
+        (["--timeout", "nan"], "[Tt]imeout|nan"),
+        (["--address", "nonsense"], "nonsense"),
+        (["--address", "192.0.2.1"], "192.0.2.1"),
+        (["--plots", "nowhere"], "--plots: there is no nowhere"),
+        (["--plots", "nowhere.py"], "--plots: there is no nowhere.py"),
+        (["--plots", f"plots{os.pathsep}nowhere"], "--plots: there is no nowhere"),
+        (["nowhere"], "nowhere is no folder"),
+        (["plots/waves.py"], "plots/waves.py is no folder"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_cannot_be_done_is_told_in_one_line_and_exits_with_2(home, options, reason):
+    """A wrong option is no traceback, but a line with the reason, on stderr, and the exit code 2."""
+    with Process(home, PLOTSRV, "--no-browser", *options) as process:
+        assert process.code() == 2, process.output
+        assert re.search(reason, process.output), process.output
+        assert "Traceback" not in process.output and "http://" not in process.output
+
+
+def test_help_lists_every_option(tmp_path):
+    """--help is made of the same signature that reads the options."""
+    with Process(tmp_path, PLOTSRV, "--help") as process:
+        assert process.code() == 0
+        for option in OPTIONS:
+            assert f"--{option}" in process.output
+        assert "data" in process.output and "Serve plot_* functions as live web pages" in process.output
+
+
+def test_without_plac_and_without_options_it_runs_on_defaults(tmp_path, no_plac):
+    """plac is needed for options only."""
+    with Server(tmp_path, command=[PLOTSRV], PYTHONPATH=no_plac) as server:
+        assert server.get("/").status == 200
+
+
+def test_without_plac_an_option_gets_one_line_that_says_what_to_install(tmp_path, no_plac):
+    """The way out is in the message."""
+    with Process(tmp_path, PLOTSRV, "--port=8000", PYTHONPATH=no_plac) as process:
+        assert process.code() == 2
+        assert process.output == "plotsrv: options need plac: pip install plac\n"
+
+
+@pytest.mark.parametrize("plots", ["one", "two/two.py", f"one{os.pathsep}two/two.py{os.pathsep}three"])
+def test_plots_takes_a_folder_a_file_or_several_of_them(tmp_path, plots):
+    """Each of the paths is served, nothing beside them, and the plots that come with plotsrv always."""
+    names = ["one", "two", "three"]
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}.py").write_text(svg_plot(name, name))
+    (tmp_path / "two" / "beside.py").write_text(svg_plot("beside", "beside"))
+    with Server(tmp_path, f"--plots={plots}") as server:
+        page = server.settled_gallery()
+        assert "beside" not in page and 'href="./training/convergence"' in page
+        for name in names:
+            assert (f'href="./{name}/{name}"' in page) == (name in plots)
+            assert server.get(f"/{name}/{name}.svg").status == (200 if name in plots else 404)
+
+
+# -- plotsrv.py alone
+
+
+def test_plotsrv_alone_in_an_empty_folder_tells_how_to_write_the_first_plot_and_then_shows_it(tmp_path):
+    """The file copied anywhere runs; what its empty gallery shows can be saved as it stands, and works."""
+    shutil.copy(PLOTSRV, tmp_path)
+    with Server(tmp_path, command=("plotsrv.py", "--no-browser", "--port=0")) as server:
+        page = server.settled_gallery()
+        assert "Your first plot" in page and "plots/mine.py" in page
+        example = html.unescape(re.search(r"<pre><code>(.*?)</code></pre>", page, re.DOTALL)[1])
+        (tmp_path / "plots").mkdir()
+        (tmp_path / "plots" / "mine.py").write_text(example)
+        assert 'href="./mine/mine"' in server.settled_gallery()
+        assert "data:image/png;base64," in server.page("/mine/mine?freq=2")
+
+
+def test_files_beside_plotsrv_or_in_the_current_folder_stand_in_for_no_module(tmp_path):
+    """A random.py of the user's next to plotsrv.py, or another plotsrv.py where it is started, does no harm."""
+    for folder in ("tool", "here"):
+        (tmp_path / folder).mkdir()
+        for name in ("random", "json", "numbers", "plotsrv"):
+            (tmp_path / folder / f"{name}.py").write_text("raise SystemExit('the wrong module')\n")
+    shutil.copy(PLOTSRV, tmp_path / "tool")
+    (tmp_path / "here" / "plots").mkdir()
+    (tmp_path / "here" / "plots" / "waves.py").write_text(WAVE.replace("from _shared import FACTOR", "FACTOR = 3"))
+    with Server(tmp_path / "here", command=("../tool/plotsrv.py", "--no-browser", "--port=0")) as server:
+        assert 'href="./waves/wave"' in server.settled_gallery()
+        assert server.get("/waves/wave.png").status == 200
+        assert "the wrong module" not in server.output
+
+
+def test_an_installed_package_of_the_same_name_is_not_taken_for_it(tmp_path):
+    """On PyPI the name plotsrv is another project's: where that is installed, this file still runs itself."""
+    (tmp_path / "plotsrv.py").write_text("raise SystemExit('the wrong plotsrv')\n")
+    with Server(tmp_path, PYTHONPATH=str(tmp_path)) as server:
+        assert 'href="./training/convergence"' in server.settled_gallery()
+
+
+def test_python_without_any_package_serves_plots_that_need_none(tmp_path):
+    """The server needs the standard library alone; what needs matplotlib says that it is missing."""
+    (tmp_path / "plots").mkdir()
+    (tmp_path / "plots" / "waves.py").write_text(WAVE)
+    with Server(tmp_path, command=("-S", PLOTSRV)) as server:
+        page = server.settled_gallery()
+        assert 'href="./machine/machine"' in page and "No module named" in page
+        picture = server.get("/machine/machine.png")
+        assert (picture.status, picture.headers["Content-Type"]) == (200, "image/svg+xml")
+
+
+# -- following the plot files
+
+
+def test_all_plots_are_found_in_sub_folders_too(server):
+    """The gallery lists each plot under its module, with the first line of its docstring."""
+    page = server.settled_gallery()
+    for path in ("waves/wave", "deeper.still/deep", "training/convergence"):
+        assert f'href="./{path}"' in page
+    assert "A wave of any frequency" in page
+    assert b"deep</text>" in server.get("/deeper.still/deep.svg").body
+    assert "factor 3" in server.page("/waves/wave")
+
+
+@pytest.mark.parametrize(
+    ("file", "error"),
+    [
+        ("broken.py", r"SyntaxError: [^<]*\(broken\.py, line 3\)"),
+        ("missing.py", r"No module named [^<]*no_such_module[^\0]*missing\.py[^<]*line 2"),
+    ],
+)
+def test_a_file_that_cannot_be_imported_is_a_card_with_its_error_and_line(server, file, error):
+    """It is listed above the plots, which work all the same."""
+    cards = re.findall(r'<div class="error" role="alert">.*?</div>', server.settled_gallery(), re.DOTALL)
+    [card] = [card for card in cards if f"<strong>{file}</strong>" in card]
+    assert re.search(error, html.unescape(card)), card
+
+
+def test_added_edited_and_removed_files_are_followed_without_a_restart(home, server):
+    """The page shows what the files say now, and the modules they import, whenever it is asked for."""
+    added, link = home / "plots" / "added.py", 'href="./added/added"'
+    server.settled_gallery()
+    try:
+        added.write_text(svg_plot("added", "first"))
+        assert link in server.settled_gallery()
+        assert b"first</text>" in server.get("/added/added.svg").body
+        added.write_text(svg_plot("added", "second, and longer"))
+        assert b"second, and longer</text>" in server.get("/added/added.svg").body
+        (home / "plots" / "_shared.py").write_text("FACTOR = 5.5\n")
+        assert "factor 5.5" in server.page("/waves/wave")
+    finally:
+        added.unlink(missing_ok=True)
+        (home / "plots" / "_shared.py").write_text("FACTOR = 3\n")
+    assert link not in server.settled_gallery()
+    assert server.get("/added/added").status == 404
+
+
+def test_the_server_process_imports_neither_matplotlib_nor_pandas(server):
+    """What plots need is loaded in the processes that draw them."""
+    assert server.get("/waves/wave.png").status == 200
+    maps = {pid: Path(f"/proc/{pid}/maps").read_text() for pid in (server.pid, *server.descendants())}
+    for package in ("matplotlib", "pandas", "numpy"):
+        assert f"/{package}/" not in maps[server.pid]
+        assert any(f"/{package}/" in each for each in maps.values())
+
+
+# -- the end
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_ends_it_in_time_with_no_process_left_even_while_it_draws(tmp_path, name):
+    """Ctrl-C, kill, and a closed terminal end the server and all its processes within 3 s."""
+    (tmp_path / "endless.py").write_text(ENDLESS)
+    with Server(tmp_path, "--plots=endless.py") as server:
+        for _ in range(3):
+            threading.Thread(target=lost_answer, args=[server], daemon=True).start()
+        assert eventually(lambda: (tmp_path / "begun").exists())
+        processes = server.descendants()
+        assert len(processes) >= 2
+        began = time.monotonic()
+        server.popen.send_signal(signal.Signals[name])
+        assert server.code() == 0
+        assert eventually(lambda: not any(map(is_running, processes)), GRACE)
+        assert time.monotonic() - began < GRACE
+        assert "Traceback" not in server.output and "Error" not in server.output
+
+
+def lost_answer(server):
+    """Ask for the endless plot; whoever asks is left without an answer when the server ends."""
+    try:
+        server.get("/endless/endless.png")
+    except OSError:
+        pass
+
+
+def test_a_signal_during_the_start_ends_it_too(home):
+    """Ctrl-C is heard before anything has been imported or drawn."""
+    for seconds in (0.05, 0.15, 0.3):
+        with Process(home, PLOTSRV, "--no-browser", "--port=0") as process:
+            time.sleep(seconds)  # a moment in the start is what is tested
+            processes = process.descendants()
+            process.popen.send_signal(signal.SIGTERM)
+            process.popen.wait(GRACE)
+            assert eventually(lambda each=processes: not any(map(is_running, each)), GRACE)
+
+
+# -- plotsrv.main and plotsrv.serve in a script of the user's
+
+SCRIPT = """
+import os
+import sys
+import matplotlib.pyplot as plt
+import pandas
+import plotsrv
+
+with open("ran.txt", "a") as ran:
+    print(os.getpid(), __name__, file=ran)
+
+class MyPlots(plotsrv.PlotRequestHandler):
+    scale = 2.5
+
+    def values(self, n):
+        return [self.scale * x for x in range(n)]
+
+    def plot_line(self, n: int = 10):
+        "A line of that many points"
+        print("highest", max(self.values(n)))
+        return plt.plot(self.values(n))
+
+class Others(plotsrv.PlotRequestHandler):
+    def plot_other(self):
+        return plt.figure()
+
+def plot_function():
+    return plt.figure()
+
+if __name__ == "__main__":
+    sys.exit({})
+"""
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
+
+
+@pytest.fixture(scope="module", params=["main", "serve"])
+def script(request, tmp_path_factory):
+    """A script that serves its class, started with options or with keyword arguments; its server."""
+    folder, port = tmp_path_factory.mktemp("script"), free_port()
+    keywords = f"MyPlots, port={port}, no_browser=True, workers=1, timeout=9.5, data=['.']"
+    calls = {"main": "plotsrv.main(MyPlots)", "serve": f"plotsrv.serve({keywords})"}
+    options = {"main": ["--no-browser", f"--port={port}"], "serve": []}[request.param]
+    (folder / "script.py").write_text(SCRIPT.format(calls[request.param]))
+    with Server(folder, *options, command=["script.py"], PYTHONPATH=str(ROOT)) as server:
+        server.folder, server.asked_port = folder, port
+        server.settled_gallery()
+        yield server
+
+
+def test_methods_of_a_users_class_are_served_at_their_name(script):
+    """`plotsrv.main(MyPlots)`, or `plotsrv.serve(MyPlots, port=...)`, serves that class's plots alone."""
+    assert script.port == script.asked_port
+    page = script.settled_gallery()
+    assert 'href="./line"' in page and "A line of that many points" in page
+    assert "other" not in page and "plot_function" not in page and 'href="./function"' not in page
+    assert 'name="n"' in script.page("/line/form")
+
+
+def test_self_gives_a_plot_the_classs_other_methods_and_attributes(script):
+    """A plot's self is an instance, without a connection."""
+    assert "highest 12.5" in script.page("/line?n=6")
+
+
+def test_the_server_never_runs_the_users_script(script):
+    """The script runs once as itself, then only under another name, in the processes that draw."""
+    assert script.get("/line.png").status == 200
+    runs = [line.split() for line in (script.folder / "ran.txt").read_text().splitlines()]
+    assert [name for pid, name in runs if int(pid) == script.pid] in ([], ["__main__"])
+    assert [name for _, name in runs].count("__main__") == 1
+    assert any(int(pid) in script.descendants() for pid, _ in runs)
+    maps = Path(f"/proc/{script.pid}/maps").read_text()
+    assert "/matplotlib/" not in maps and "/pandas/" not in maps
+
+
+def test_an_edited_script_is_followed(script):
+    """Methods are as alive as files are."""
+    file = script.folder / "script.py"
+    file.write_text(file.read_text().replace("scale = 2.5", "scale = 4.25"))
+    assert "highest 21.25" in script.page("/line?n=6")
+    file.write_text(file.read_text().replace("scale = 4.25", "scale = 2.5"))
+    assert "highest 12.5" in script.page("/line?n=6")
+
+
+@pytest.mark.parametrize("call", ["main(MyPlots)", "serve(MyPlots, port=0, no_browser=True)"])
+def test_a_users_class_is_served_without_plac_too(tmp_path, no_plac, call):
+    """Without options on the command line, there is nothing that plac would be needed for."""
+    (tmp_path / "script.py").write_text(SCRIPT.format(f"plotsrv.{call}"))
+    python_path = os.pathsep.join([no_plac, str(ROOT)])
+    with Server(tmp_path, command=["script.py"], PYTHONPATH=python_path) as server:
+        assert ("port=0" in call) != (plotsrv.PORT <= server.port < plotsrv.PORT + 100)
+        assert 'href="./line"' in server.settled_gallery()
+
+
+def test_a_script_without_a_guard_is_served_as_well(tmp_path):
+    """A render process that reads the script starts no second server: there main and serve do nothing."""
+    text = SCRIPT.partition("if __name__")[0] + "plotsrv.main(MyPlots)\n"
+    (tmp_path / "script.py").write_text(text)
+    command = ("script.py", "--no-browser", "--port=0")
+    with Server(tmp_path, command=command, PYTHONPATH=str(ROOT)) as server:
+        assert 'href="./line"' in server.settled_gallery()
+        assert "highest 12.5" in server.page("/line?n=6")
+
+
+def test_a_class_without_a_file_is_refused_with_a_message(tmp_path):
+    """A notebook's class can be read by no other process."""
+    code = "import plotsrv, sys\nclass Mine(plotsrv.PlotRequestHandler): pass\nsys.exit(plotsrv.main(Mine))"
+    with Process(tmp_path, "-c", code, PYTHONPATH=str(ROOT)) as process:
+        assert process.code() == 2
+        assert "Mine is in no file (a notebook?)" in process.output
+
+
+# -- without a process
+
+
+@pytest.mark.parametrize(
+    ("address", "url"),
+    [("127.0.0.1", "http://127.0.0.1:{}/"), ("localhost", "http://127.0.0.1:{}/"), ("::1", "http://[::1]:{}/")],
+)
+def test_the_url_names_the_address_it_listens_on(address, url):
+    """An IPv6 address stands in brackets."""
+    if address == "::1" and not socket.has_ipv6:
+        pytest.skip("this machine has no IPv6")
+    server = plotsrv.listening(address, 0, None)
+    try:
+        assert plotsrv.url_of(server) == url.format(server.server_port)
+    finally:
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("platform", "environment", "expected"),
+    [
+        ("linux", {}, False),
+        ("linux", {"DISPLAY": ":0"}, True),
+        ("linux", {"WAYLAND_DISPLAY": "wayland-0"}, True),
+        ("linux", {"DISPLAY": ":10", "SSH_CONNECTION": "10.0.0.1 5000 10.0.0.2 22"}, False),
+        ("darwin", {}, True),
+        ("darwin", {"SSH_CONNECTION": "10.0.0.1 5000 10.0.0.2 22"}, False),
+        ("win32", {}, True),
+    ],
+)
+def test_a_browser_is_opened_where_there_is_a_screen(monkeypatch, platform, environment, expected):
+    """Not over SSH, where it would open on the wrong machine."""
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "SSH_CONNECTION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "platform", platform)
+    assert plotsrv.has_display() is expected
+
+
+def test_serve_has_an_argument_for_every_option():
+    """What the command line can do, a script can do, under the same names and with the same defaults."""
+    options = inspect.signature(plotsrv.main).parameters
+    arguments = inspect.signature(plotsrv.serve).parameters
+    assert set(arguments) == set(options)
+    for name in arguments.keys() - {"data"}:
+        assert arguments[name].default == options[name].default
+
+
+def test_the_module_can_be_run_by_its_name(tmp_path):
+    """`python -m plotsrv` is the same as `python plotsrv.py`."""
+    command = [sys.executable, "-m", "plotsrv", "--nothing"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "--nothing" in done.stderr
