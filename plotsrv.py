@@ -696,7 +696,8 @@ class Application:
             flight = self.renderer.submit((key, version), job)
         except QueueFull as error:
             return Drawing(status=503, error=str(error), headers={"Retry-After": "2"}), None
-        flight.future.add_done_callback(functools.partial(self.keep, key, version))
+        on_page = wait is not None  # only pages show a picture again: the last good one
+        flight.future.add_done_callback(functools.partial(self.drawn, key if on_page else None, version))
         try:
             return flight.future.result(wait), None
         except concurrent.futures.TimeoutError:
@@ -704,10 +705,12 @@ class Application:
         except concurrent.futures.CancelledError:
             return Drawing(status=503, error="plotsrv is shutting down."), None
 
-    def keep(self, key: tuple, version: int, future: concurrent.futures.Future[Drawing]) -> None:
-        if not future.cancelled():
+    def drawn(self, key: tuple | None, version: int, future: concurrent.futures.Future[Drawing]) -> None:
+        if future.cancelled():
+            return
+        self.gallery.watch(future.result().modules)
+        if key:
             self.cache.keep(key, version, future.result())
-            self.gallery.watch(future.result().modules)
 
     def choices(self, asked: Asked) -> dict[str, list[tuple[str, str]]]:
         """For each field that takes a file: the files there are, newest first, with size and age."""

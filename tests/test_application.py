@@ -984,3 +984,12 @@ def test_an_error_of_the_seeds_picture_is_a_picture(site):
     """mode=plot is asked for by an <img> too."""
     response = site.get("/?mode=plot&graph=plot_nothing", accept="image/png")
     assert (response.status, response.content_type) == (404, "image/svg+xml")
+
+
+def test_a_picture_asked_for_alone_is_not_kept(site):
+    """Only a page shows a picture again; pictures alone must not fill the server's memory."""
+    site.draws(image=b"\x89PNG\r\n")
+    site.get("/mine/line.png")
+    assert not site.cache.drawings
+    site.get("/mine/line")
+    assert site.cache.drawings
