@@ -678,9 +678,10 @@ class Application:
             flight = self.renderer.submit(
                 ("check", asked.key(""), self.gallery.version), Job("check", asked.plot, asked.texts)
             )
-        except QueueFull:
-            return asked
-        return replace(asked, errors={**flight.future.result().errors, **asked.errors})
+            found: Mapping[str, str] = flight.future.result(SLOW_SECONDS).errors
+        except (QueueFull, concurrent.futures.TimeoutError, concurrent.futures.CancelledError):
+            found = {}  # all processes are busy: what is known already is told at once
+        return replace(asked, errors={**found, **asked.errors})
 
     def draw(self, asked: Asked, format: str, wait: float | None) -> tuple[Drawing | None, float | None]:
         """The drawing, or None and when it was started where `wait` seconds did not suffice."""
@@ -1225,7 +1226,7 @@ class Renderer:
             answer: Drawing | Description = process.ask(job, self.timeout)
             return answer
         except RenderFailure:
-            process.kill()
+            process.alive = False
             raise
         finally:
             self.give_back(process)
@@ -1245,9 +1246,14 @@ class Renderer:
             each.kill()
         process = process or RenderProcess(generation)
         process.subject = job.subject
+        self.count_as_busy(process)
+        return process
+
+    def count_as_busy(self, process: RenderProcess) -> None:
         with self.lock:
             self.busy.add(process)
-        return process
+            if self.closed:  # while it started
+                process.end()
 
     def give_back(self, process: RenderProcess) -> None:
         with self.lock:

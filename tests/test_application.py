@@ -993,3 +993,11 @@ def test_a_picture_asked_for_alone_is_not_kept(site):
     assert not site.cache.drawings
     site.get("/mine/line")
     assert site.cache.drawings
+
+
+def test_errors_are_not_held_back_while_all_processes_are_busy(site, monkeypatch):
+    """What the server itself found wrong is told without the rest."""
+    monkeypatch.setattr(plotsrv, "SLOW_SECONDS", 0.01)
+    busy = Flight(concurrent.futures.Future(), NOW)
+    monkeypatch.setattr(site.renderer, "submit", lambda key, job: busy)
+    assert "required" in site.page("/mine/need?color=blue", 400)

@@ -812,3 +812,26 @@ def test_main_module_hidden_keeps_multiprocessing_from_running_it_again(monkeypa
     assert "init_main_from_path" not in told and told["init_main_from_name"] == "__main__"
     spawn._fixup_main_from_name("__main__")  # which loads nothing
     assert main.__spec__ is spec
+
+
+def test_a_process_that_starts_while_all_is_closed_is_ended(folder, monkeypatch):
+    """Nothing waits for a drawing that nobody will see."""
+    closing = plotsrv.Renderer(workers=1)
+    ended = []
+
+    class Late:
+        generation, alive, subject = 0, True, None
+
+        def __init__(self, generation):
+            closing.closed = True
+
+        def end(self):
+            ended.append(self)
+
+        kill = end
+
+    monkeypatch.setattr(plotsrv, "RenderProcess", Late)
+    process = closing.take(plotsrv.Job("describe", source_of(folder, "healthy")))
+    assert ended == [process]
+    closing.busy.clear()
+    closing.close()
