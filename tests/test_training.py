@@ -1,29 +1,20 @@
 """plots/training.py: the log of a training run becomes two axes of curves."""
 
-import importlib.util
 import os
-from pathlib import Path
 
 os.environ["MPLBACKEND"] = "agg"
 
 import matplotlib.pyplot as plt
+import numpy
 import pandas
 import pytest
+from matplotlib.axes import Axes
 
-PLOTS = Path(__file__).parent.parent / "plots"
+from plots import training
+
 HEADER = "iteration,loss,precision,recall,f-score"
 ROWS = ["1,0.9,0.5,0.4,0.45", "2,0.6,0.7,0.6,0.65", "3,0.4,0.8,0.9,0.85"]
 COLORS = {"loss": "tab:red", "precision": "tab:blue", "recall": "tab:green", "f-score": "tab:orange"}
-
-
-def load(name):
-    spec = importlib.util.spec_from_file_location(f"plots_{name}", PLOTS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-training = load("training")
 
 
 @pytest.fixture(autouse=True)
@@ -121,6 +112,37 @@ def test_a_line_that_is_being_written_is_left_out(log, unfinished):
     """Without its newline even a full line may hold a number cut short: 0.8 of 0.86."""
     lines = lines_of(training.plot_convergence(log("\n".join([HEADER, *ROWS, unfinished]))))
     assert all(list(line.get_xdata()) == [1, 2, 3] for line in lines.values())
+
+
+def test_rows_that_are_added_are_drawn(log):
+    """The next drawing has them, whether or not they change a column's type."""
+    path = log(f"{HEADER}\n{ROWS[0]}\n")
+    for row, count in [(ROWS[1], 2), ("2.5,1,1,1,1", 3), (ROWS[2], 4)]:
+        with path.open("a") as file:
+            file.write(f"{row}\n")
+        assert len(lines_of(training.plot_convergence(path))["loss"].get_xdata()) == count
+
+
+@pytest.mark.skipif(int(pandas.__version__.split(".")[0]) < 3, reason="before pandas 3, columns are copied")
+def test_columns_without_a_gap_are_not_copied(log, monkeypatch):
+    """Ten million rows are handed to matplotlib as they are remembered."""
+    path, drawn, plot = log("\n".join([HEADER, *ROWS, ""])), {}, Axes.plot
+
+    def recorded(axes, x, y, label, **style):
+        drawn.update({"iteration": x, label: y})
+        return plot(axes, x, y, label=label, **style)
+
+    monkeypatch.setattr(Axes, "plot", recorded)
+    training.plot_convergence(path)
+    table = training.read_table(path)
+    assert list(drawn) == HEADER.split(",")
+    assert all(numpy.shares_memory(values.to_numpy(), table[name].to_numpy()) for name, values in drawn.items())
+
+
+def test_an_iteration_without_a_number_has_no_points(log):
+    """A row that has no place on the axis is left out."""
+    lines = lines_of(training.plot_convergence(log(f"{HEADER}\n1,0.9,0.5,0.4,0.4\n,0.8,0.5,0.5,0.5\n")))
+    assert all(list(line.get_xdata()) == [1] for line in lines.values())
 
 
 def test_an_empty_cell_leaves_its_point_out(log):
