@@ -20,7 +20,8 @@ The words, the same in code, URL and page:
     gallery     all the plots found
     field       one parameter of a plot, shown as a form control
     arguments   the typed values a plot is called with
-    drawing     what came of one call: image, seconds taken, what it printed, or the error
+    drawing     what came of one call: image, inputs, seconds taken, what it printed, or the error
+    input       a file or folder that the plot read while drawing
     door        what turns a protocol (http.server, WSGI) into a Request, and a Response back into it
 
 The life of a request, and the sections below in that order:
@@ -32,7 +33,7 @@ The life of a request, and the sections below in that order:
      5 Rendering    a render process calls the plot; the server's own process never does
      6 Plots        which plots there are, and what each asks for
      7 Forms        one table maps annotations to controls, and texts to arguments
-     8 Freshness    drawings worth keeping
+     8 Freshness    which files a drawing depends on, and whether it is still good
      9 Figures      from what a plot returns to bytes
     10 Access       who may ask, and for which files
     11 Command line the options, and the start of everything
@@ -78,6 +79,7 @@ import faulthandler
 import fnmatch
 import functools
 import gc
+import glob
 import hashlib
 import hmac
 import html
@@ -89,6 +91,7 @@ import io
 import ipaddress
 import itertools
 import json
+import math
 import multiprocessing
 import multiprocessing.connection
 import multiprocessing.process
@@ -138,6 +141,13 @@ TEXT_CHARACTERS = 4096
 NUMBER_CHARACTERS = 256
 OUTPUT_BYTES = 64 * 1024  # of what a plot prints
 CACHE_BYTES = 64 * 1024 * 1024
+DIGEST_BYTES = 128 * 1024  # so much of a file's beginning and end is looked at where its time might deceive
+TICK_SECONDS = 0.02  # file systems keep times in steps of up to 10 ms (Linux, HZ=100)
+ONCE_BYTES = 1024 * 1024  # of drawings that nobody has asked for a second time
+INPUTS_KEPT = 5000  # of one drawing; with more it is drawn anew each time
+CHANGES_KEPT = 20  # of an input, to know how often it changes
+STALLED_INTERVALS = 10  # an input that was silent for so many times its usual interval
+STALLED_SECONDS = 5.0  # and for this long
 SIDE_PIXELS = 4000  # width and height that a query may ask for
 PICTURE_PIXELS = 16_000_000  # 64 MB in memory as RGBA
 FILES_SHOWN = 200
@@ -686,32 +696,33 @@ class Application:
     def draw(self, asked: Asked, format: str, wait: float | None) -> tuple[Drawing | None, float | None]:
         """The drawing, or None and when it was started where `wait` seconds did not suffice."""
         if asked.missing_file:
-            waiting = f"Waiting for {asked.missing_file}: the file is not there (yet)."
-            return Drawing(status=404, error=waiting), None
-        key = asked.key(format)
-        version = self.gallery.version
-        if recent := self.cache.slow(key, version):
-            return recent, None
-        job = Job("draw", asked.plot, asked.texts, format, *(asked.page[n] for n in ("width", "height", "dpi")))
-        try:
-            flight = self.renderer.submit((key, version), job)
-        except QueueFull as error:
-            return Drawing(status=503, error=str(error), headers={"Retry-After": "2"}), None
-        on_page = wait is not None  # only pages show a picture again: the last good one
-        flight.future.add_done_callback(functools.partial(self.drawn, key if on_page else None, version))
-        try:
-            return flight.future.result(wait), None
-        except concurrent.futures.TimeoutError:
-            return None, flight.started
-        except concurrent.futures.CancelledError:
-            return Drawing(status=503, error="plotsrv is shutting down."), None
+            return Drawing(status=404, error=waiting_for(asked.missing_file), volatile=False), None
+        asked_at, key, version = time.time(), asked.key(format), self.gallery.version
+        if fresh := self.cache.fresh(key, version, on_page=wait is not None):
+            return fresh, None
+        size = {name: asked.page[name] for name in ("width", "height", "dpi")}
+        job = Job("draw", asked.plot, asked.texts, format, **size, folders=tuple(self.folders.folders))
+        while True:
+            try:
+                flight = self.renderer.submit((key, version), job)
+                flight.future.add_done_callback(functools.partial(self.drawn, key, version))
+                drawing = flight.future.result(wait)
+            except QueueFull as error:
+                return Drawing(status=503, error=str(error), headers={"Retry-After": "2"}), None
+            except concurrent.futures.TimeoutError:
+                return None, flight.started
+            except concurrent.futures.CancelledError:
+                return Drawing(status=503, error="plotsrv is shutting down."), None
+            self.drawn(key, version, flight.future)  # now, rather than when that thread gets to its callbacks
+            if flight.started >= asked_at or drawing.volatile or self.cache.fresh(key, version):
+                return drawing, None  # else it was begun before we asked, and its inputs have changed since
 
-    def drawn(self, key: tuple | None, version: int, future: concurrent.futures.Future[Drawing]) -> None:
-        if future.cancelled():
-            return
-        self.gallery.watch(future.result().modules)
-        if key:
-            self.cache.keep(key, version, future.result())
+    def drawn(self, key: tuple, version: int, future: concurrent.futures.Future[Drawing]) -> None:
+        """Keep what came of a drawing, also where nobody has waited for it."""
+        if not future.cancelled():
+            drawing = future.result()
+            self.gallery.watch(drawing.code)
+            self.cache.keep(key, version, drawing)
 
     def choices(self, asked: Asked) -> dict[str, list[tuple[str, str]]]:
         """For each field that takes a file: the files there are, newest first, with size and age."""
@@ -1100,15 +1111,20 @@ PROCESSES = multiprocessing.get_context("forkserver" if hasattr(os, "fork") else
 
 @dataclass(frozen=True)
 class Job:
-    """What a render process is asked to do: describe a file, check arguments, or draw a plot."""
+    """What a render process is asked to do: describe a file, check arguments, draw a plot, or remark on a picture."""
 
-    task: str  # "describe", "check" or "draw"
-    subject: Source | Plot
+    task: str  # a key of TASKS
+    subject: Source | Plot | None
     texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     format: str = "png"
     width: int | None = None
     height: int | None = None
     dpi: int | None = None
+    thin: bool = True
+    sent: tuple[str, ...] = ()  # by the browser: no path or address outside
+    folders: tuple[str, ...] = ()  # these
+    picture: bytes = b""  # to write a remark on
+    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -1125,8 +1141,16 @@ class Drawing:
     output: str = ""
     seconds: float = 0.0
     drawn_at: float = 0.0  # seconds since the epoch
-    modules: tuple[str, ...] = ()  # the user's files that are loaded by now
+    inputs: tuple[Input, ...] = ()  # what the plot read
+    volatile: bool = True  # the inputs do not tell when it must be drawn anew
+    code: tuple[Input, ...] = ()  # the user's files that the process had imported by then
+    headline: str = ""  # what is worth a place in the page's title
+    notes: tuple[str, ...] = ()  # on how it was drawn
     headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def phrase(self) -> str:
+        return HTTPStatus(self.status).phrase
 
     @property
     def ending(self) -> str:
@@ -1135,7 +1159,26 @@ class Drawing:
     @property
     def size(self) -> int:
         """Bytes, roughly, that keeping it takes."""
-        return 1000 + len(self.image) + len(self.output) + len(self.traceback)
+        texts = len(self.image) + len(self.output) + len(self.traceback)
+        return 1000 + 600 * (len(self.inputs) + len(self.code)) + texts
+
+    @property
+    def pixels(self) -> tuple[int | None, int | None]:
+        """Width and height of a PNG: the first two numbers of its first chunk, IHDR."""
+        if self.content_type != IMAGE_TYPES["png"] or len(self.image) < 24:
+            return None, None
+        return int.from_bytes(self.image[16:20]), int.from_bytes(self.image[20:24])
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """What differs from any other drawing that a page might show."""
+        told = (self.status, self.error, self.traceback, self.output, self.headline, self.seconds, self.drawn_at)
+        return digest(self.image + repr(told).encode())
+
+    @functools.cached_property
+    def tag(self) -> str:
+        """The ETag of the picture alone."""
+        return f'"{digest(self.image)}"'
 
     def data_uri(self) -> str:
         return f"data:{self.content_type};base64,{base64.b64encode(self.image).decode()}"
@@ -1475,7 +1518,10 @@ def preload() -> None:
 
         matplotlib.artist.kwdoc = kwdoc
     with contextlib.suppress(ImportError):
-        import pandas  # noqa: F401
+        import pandas
+
+        for name in UNSEEN_BY_PANDAS:
+            setattr(pandas, name, telling(getattr(pandas, name)))
     gc.freeze()
     gc.enable()
 
@@ -1486,14 +1532,13 @@ def preload() -> None:
 def work_off(jobs: Any, output: Any, environment: dict[str, str]) -> None:
     """The life of a render process: jobs in, answers out, until the server closes the pipe."""
     become_render_process(output, environment)
-    tasks: dict[str, Callable[[Any], Any]] = {"describe": describe, "check": check, "draw": draw}
     while True:
         try:
             job = jobs.recv()
         except (EOFError, OSError):
             return
         jobs.send(None)  # begun: from here on the job may be to blame
-        answer = tasks[job.task](job)
+        answer = TASKS[job.task](job)
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         jobs.send(answer)
@@ -1525,8 +1570,11 @@ def become_render_process(output: Any, environment: dict[str, str]) -> None:
     for name, number in (("stdout", 1), ("stderr", 2)):
         stream = open(number, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
         setattr(sys, name, stream)
+    if PROCESSES.get_start_method() != "forkserver":
+        preload()
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed()  # forked processes would all draw the same random numbers
+    sys.addaudithook(RECORDER.hook)
 
 
 def describe(job: Job) -> Description:
@@ -1536,9 +1584,9 @@ def describe(job: Job) -> Description:
         plots, error_text = described_plots(source, load(source))
     except BaseException as error:  # the user's code may raise anything
         return Description(
-            error=error_line(error) + last_place(error), traceback=users_traceback(error), modules=users_modules()
+            error=error_line(error) + last_place(error), traceback=users_traceback(error), code=users_code()
         )
-    return Description(tuple(plots), error_text, modules=users_modules())
+    return Description(tuple(plots), error_text, code=users_code())
 
 
 def check(job: Job) -> Drawing:
@@ -1556,20 +1604,62 @@ def draw(job: Job) -> Drawing:
     """Call a plot and turn what it returns into a picture."""
     plot: Plot = job.subject  # type: ignore[assignment]
     started = time.perf_counter()
+    function: Any = None
     try:
         function = plot_function(plot)
+        RECORDER.begin(function, paths_among(plot, job.texts), job.sent, job.folders)
         call = bind_arguments(function, job.texts)
-        with surroundings(), plotting_state(function):
-            image, content_type, own = picture_of(call(), job.format, job.width, job.height, job.dpi)
-        result = Drawing(image, content_type, own)
+        with surroundings(), plotting_state(function), thinning(job.thin) as thinned:
+            returned = call()
+            size = job.width, job.height, job.dpi
+            image, content_type, own = picture_of(returned, job.format, *size, fit=thinned.fit)
+            told = "" if own else headline(canvas_of(returned))
+            result = Drawing(image, content_type, own, headline=told, notes=tuple(thinned.notes))
     except FormErrors as wrong:
         result = Drawing(status=400, error="The arguments are wrong.", errors=wrong.errors)
     except WrongFormat as error:
         result = Drawing(status=404, error=str(error))
     except BaseException as error:  # the user's code may raise anything
-        result = Drawing(status=500, error=error_line(error), traceback=users_traceback(error))
+        result = failure_of(error)
+    inputs, volatile = RECORDER.seen_by(function) if function else ((), True)
     seconds = time.perf_counter() - started
-    return replace(result, seconds=seconds, drawn_at=time.time(), modules=users_modules())
+    return replace(result, seconds=seconds, drawn_at=time.time(), inputs=inputs, volatile=volatile, code=users_code())
+
+
+def failure_of(error: BaseException) -> Drawing:
+    """What is told of an exception; a file that is missing may yet come."""
+    if any(isinstance(each, Refused) for each in chain_of(error)):
+        return Drawing(status=403, error=error_line(error), traceback=users_traceback(error))
+    if isinstance(error, FileNotFoundError) and (missing := RECORDER.missing(error)):
+        return Drawing(status=404, error=waiting_for(RECORDER.folders.shown(missing)))
+    return Drawing(status=500, error=error_line(error), traceback=users_traceback(error))
+
+
+def chain_of(error: BaseException | None) -> Iterator[BaseException]:
+    """An exception, and those it came of."""
+    while error:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def waiting_for(path: str) -> str:
+    return sendable(f"Waiting for {path}: the file is not there (yet).")
+
+
+def paths_among(plot: Plot, texts: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """The files and folders that are named by the arguments."""
+    return [path for leaf in leaves(plot.fields) if leaf.paths is not None for path in texts.get(leaf.name, ()) if path]
+
+
+def remark(job: Job) -> Drawing:
+    """Write a line on a picture: what has gone wrong since it was drawn."""
+    try:
+        return Drawing(remarked(job.picture, job.remark))
+    except Exception as error:  # no PIL, or no picture that it knows
+        return Drawing(status=500, error=error_line(error))
+
+
+TASKS: dict[str, Callable[[Job], Any]] = {"describe": describe, "check": check, "draw": draw, "remark": remark}
 
 
 @contextlib.contextmanager
@@ -1636,26 +1726,6 @@ def users_traceback(error: BaseException) -> str:
 def sendable(text: str) -> str:
     """A text as it can be sent: names of files may hold what is not UTF-8."""
     return text.encode("utf-8", "backslashreplace").decode()
-
-
-def is_users_file(path: str) -> bool:
-    """Is this source the user's: neither Python's, nor an installed package's, nor plotsrv itself?"""
-    return not path.startswith(NOT_USERS) and not INSTALLED.search(path)
-
-
-INSTALLED = re.compile(r"[/\\](site|dist)-packages[/\\]")
-NOT_USERS = ("<", os.path.join(os.path.dirname(os.__file__), ""), os.path.realpath(__file__), __file__)
-
-
-def users_modules() -> tuple[str, ...]:
-    """The source files of all loaded modules that are the user's: when one changes, the code has."""
-    return users_modules_among(len(sys.modules))
-
-
-@functools.lru_cache(1)
-def users_modules_among(count: int) -> tuple[str, ...]:
-    files = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
-    return tuple(sorted(file for file in files if file and is_users_file(file)))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1727,7 +1797,7 @@ class Description:
     plots: tuple[Plot, ...] = ()
     error: str = ""
     traceback: str = ""
-    modules: tuple[str, ...] = ()
+    code: tuple[Input, ...] = ()
     output: str = ""
 
 
@@ -1742,9 +1812,7 @@ class Broken:
 
 def roots_of(plots: str) -> list[Root]:
     """The roots for the --plots option: those that come with plotsrv first, then the user's."""
-    here = Path(__file__).resolve().parent
-    shipped = here / "plotsrv_plots" if (here / "plotsrv_plots").is_dir() else here / "plots"
-    roots = [Root(str(shipped), SHIPPED)]
+    roots = [Root(shipped_folder(), SHIPPED)]
     for number, text in enumerate(filter(None, (plots or "plots").split(os.pathsep)), 1):
         of_script = re.fullmatch(r"(.+\.py)#([\w.]+)", text)  # as `start_anew` has it
         path, handler = of_script.groups() if of_script else (text, "")
@@ -1756,14 +1824,19 @@ def roots_of(plots: str) -> list[Root]:
     return roots
 
 
+def shipped_folder() -> str:
+    """Where the plots are that come with plotsrv, under the name they are installed by, or that of the repository."""
+    here = Path(__file__).resolve().parent
+    return str(here / "plotsrv_plots" if (here / "plotsrv_plots").is_dir() else here / "plots")
+
+
 def sources_in(root: Root) -> Iterator[Source]:
     """The plot files of a root, sub-folders too; hidden ones and those that begin with _ are left out."""
     if root.path.endswith(".py"):
         folder, name = os.path.split(root.path)
         yield Source(root.path, folder, root.package, name.removesuffix(".py"), root.handler)
         return
-    for folder, folders, files in os.walk(root.path):
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "_")))
+    for folder, files in folders_in(root.path):
         for name in sorted(files):
             if name.endswith(".py") and not name.startswith((".", "_")):
                 file = os.path.join(folder, name)
@@ -1771,13 +1844,11 @@ def sources_in(root: Root) -> Iterator[Source]:
                 yield Source(file, root.path, root.package, module)
 
 
-def stamp_of(path: str) -> tuple | None:
-    """What changes when a file does."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return (status.st_mtime_ns, status.st_size, status.st_ino)
+def folders_in(top: str) -> Iterator[tuple[str, list[str]]]:
+    """A folder and its sub-folders with their files; not hidden ones and those that begin with _."""
+    for folder, folders, files in os.walk(top):
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "_")))
+        yield folder, files
 
 
 class Gallery:
@@ -1791,8 +1862,10 @@ class Gallery:
         self.version = 0  # of the code: grows with every change
         self.lock = threading.Condition()  # notified when a file has been described
         self.settled = False  # is every file described as it stands?
+        self.folders: dict[str, Stamp | None] = {}  # of the roots, as they were when they were read
+        self.files: list[Source] = []  # that were in them
         self.current: set[str] = set()  # the files that are
-        self.stamps: dict[str, tuple] = {}
+        self.stamps: dict[str, Stamp | None] = {}
         self.described: dict[Source, Description] = {}
 
     @property
@@ -1806,16 +1879,27 @@ class Gallery:
 
         Waits up to `wait` seconds until all of them are described, or the one with a plot at one of `paths`.
         """
-        sources = [source for root in self.roots for source in sources_in(root)]
         with self.lock:
+            sources = self.sources()
             watched = {source.file for source in sources} | set(self.stamps)
-            stamps = {path: stamp for path in watched if (stamp := stamp_of(path))}
+            stamps = {path: stamp_of(path) for path in watched}
             if stamps != self.stamps or not self.version:
                 self.stamps = stamps
                 self.version += 1
                 self.settled, self.current = False, set()
                 threading.Thread(target=self.describe_all, args=(sources, self.version), daemon=True).start()
             self.lock.wait_for(lambda: self.settled or any(map(self.is_current, paths)), wait)
+
+    def sources(self) -> list[Source]:
+        """All the files with plots; the folders are read again only where one has changed."""
+        known = self.folders.items()
+        if not known or any((stamp and is_young(stamp)) or stamp_of(folder) != stamp for folder, stamp in known):
+            folders = {root.path for root in self.roots} | {
+                folder for root in self.roots for folder, _ in folders_in(root.path)
+            }
+            self.folders = {folder: stamp_of(folder) for folder in folders if not folder.endswith(".py")}
+            self.files = [source for root in self.roots for source in sources_in(root)]
+        return self.files
 
     def is_current(self, path: str) -> bool:
         """Is there a plot at this path, in a file that is described as it stands?"""
@@ -1849,7 +1933,7 @@ class Gallery:
 
     def accept(self, found: dict[Source, Description], source: Source, new: Description, version: int) -> None:
         """Make a file's new description known; where the file is broken now, its last good pictures stay."""
-        self.watch(new.modules)
+        self.watch(new.code)
         if new.error and any(plot.described for plot in found[source].plots):
             new = replace(new, plots=found[source].plots)
         found[source] = new
@@ -1872,12 +1956,11 @@ class Gallery:
                 if each.error
             }
 
-    def watch(self, paths: Iterable[str]) -> None:
-        """Count these files too as part of the code: modules that plots import."""
+    def watch(self, code: Iterable[Input]) -> None:
+        """Count these files too as part of the code, as they were then: what plots import, and read while importing."""
         with self.lock:
-            for path in paths:
-                if path not in self.stamps and (stamp := stamp_of(path)):
-                    self.stamps[path] = stamp
+            for each in code:
+                self.stamps.setdefault(each.path, each.stamp)
 
     def as_json(self) -> bytes:
         """The gallery and its fields, for programs."""
@@ -1920,10 +2003,8 @@ def load(source: Source) -> types.ModuleType:
     for folder in (source.folder, os.path.dirname(source.file), os.path.dirname(source.folder)):
         if folder not in sys.path:
             sys.path.append(folder)  # at the end: a plot file called random.py must not replace Python's
-    if source.package not in sys.modules:
-        spec = importlib.machinery.ModuleSpec(source.package, None, is_package=True)
-        spec.submodule_search_locations = [source.folder]
-        sys.modules[source.package] = importlib.util.module_from_spec(spec)
+    make_package(SHIPPED, shipped_folder())  # for plots that use what comes with plotsrv
+    make_package(source.package, source.folder)
     importlib.invalidate_caches()
     name = f"{source.package}.{source.module}"
     if name in sys.modules or "matplotlib" not in sys.modules:
@@ -1936,6 +2017,14 @@ def load(source: Source) -> types.ModuleType:
         changed.pop("backend", None)
         setattr(module, STYLE_NAME, changed)
     return module
+
+
+def make_package(name: str, folder: str) -> None:
+    """Let the modules in a folder be imported under a package's name."""
+    if name not in sys.modules:
+        spec = importlib.machinery.ModuleSpec(name, None, is_package=True)
+        spec.submodule_search_locations = [folder]
+        sys.modules[name] = importlib.util.module_from_spec(spec)
 
 
 STYLE_NAME = "__plotsrv_style__"
@@ -2215,6 +2304,8 @@ def read_datetime(text: str) -> datetime.datetime:
     """ISO 8601, or counted from now: now, today, -2h."""
     text = text.strip()
     now = datetime.datetime.now().replace(microsecond=0)
+    if text.lower() in ("now", "today") or text[:1] in "+-":
+        RECORDER.volatile = True
     if text.lower() in ("now", "today"):
         return now if text.lower() == "now" else datetime.datetime.combine(now.date(), datetime.time())
     if text[:1] in "+-" and text[1:2].isdigit():
@@ -3098,48 +3189,564 @@ def page_fields() -> tuple[Field, ...]:
 PAGE_FIELDS = page_fields()
 
 # ---------------------------------------------------------------------------------------------------------------------
-# 8 Freshness: which drawings are worth keeping.
+# 8 Freshness: what a drawing depends on, and whether it is still good.
+
+
+class Stamp(typing.NamedTuple):
+    """What changes when a file or a folder does, as os.stat tells it."""
+
+    changed_ns: int  # since the epoch
+    size: int  # bytes
+    status_ns: int  # of its last change of any kind: a file as old as the one whose place it took is told by this,
+    inode: int  # or by these
+    device: int
+    mode: int
+
+    @property
+    def is_plain(self) -> bool:
+        """Is it a file or a folder, rather than a pipe or a device?"""
+        return stat.S_ISREG(self.mode) or stat.S_ISDIR(self.mode)
+
+
+def stamp_of(path: str) -> Stamp | None:
+    """The stamp of a path as it stands; None where nothing is there."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    status_ns = 0 if path.endswith("-wal") else status.st_ctime_ns  # which SQLite touches when root reads
+    return Stamp(status.st_mtime_ns, status.st_size, status_ns, status.st_ino, status.st_dev, status.st_mode)
+
+
+@dataclass(frozen=True)
+class Input:
+    """A file or folder that a plot read while drawing, as it stood before it was read."""
+
+    path: str
+    stamp: Stamp | None = None  # None: nothing was there
+    digest: str = ""  # where it was so young that one more change might have left the same stamp
+
+    @classmethod
+    def of(cls, path: str) -> Input:
+        stamp = stamp_of(path)
+        return cls(path, stamp, digest_of(path) if stamp and stamp.is_plain and is_young(stamp) else "")
+
+    def is_unchanged(self) -> bool:
+        return stamp_of(self.path) == self.stamp and (not self.digest or self.digest == digest_of(self.path))
+
+    def settled(self) -> Input:
+        """The same without its digest, as soon as the stamp alone can be trusted."""
+        return replace(self, digest="") if self.digest and self.stamp and not is_young(self.stamp) else self
+
+    def unless_replaced(self) -> Input:
+        """The same, as long as nothing else stands in its place by now, for that may have been read."""
+        now = stamp_of(self.path)
+        same = not self.stamp or not now or (now.inode, now.device) == (self.stamp.inode, self.stamp.device)
+        return self if same else self.never_fresh()
+
+    def never_fresh(self) -> Input:
+        return replace(self, digest=secrets.token_hex(16))
+
+
+def is_young(stamp: Stamp) -> bool:
+    tick = TICK_SECONDS if stamp.changed_ns % 10**9 else 2  # seconds; vfat and some network file systems know no less
+    return abs(time.time_ns() - max(stamp.changed_ns, stamp.status_ns)) < tick * 1e9
+
+
+def digest_of(path: str) -> str:
+    """What is in a folder or a file, in short; of a large file, its beginning and end."""
+    with contextlib.suppress(OSError):
+        if os.path.isdir(path):
+            content = "\0".join(sorted(os.listdir(path))).encode(errors="surrogateescape")
+            return digest(content)
+        with open(path, "rb") as file:
+            start = file.read(DIGEST_BYTES)
+            file.seek(max(file.tell(), os.path.getsize(path) - DIGEST_BYTES))
+            return digest(start + file.read(DIGEST_BYTES))
+    return secrets.token_hex(16)
+
+
+def digest(content: bytes) -> str:
+    """What differs for any two contents."""
+    return hashlib.blake2b(content, digest_size=12).hexdigest()
 
 
 class DrawingCache:
-    """The last drawings, within a bound of bytes: the least recently used are forgotten first."""
+    """The last drawings, within a bound of bytes; of those that nobody asked for again, only a few.
+
+    A program that asks for a thousand pictures once thus pushes out none that somebody looks at.
+    """
 
     def __init__(self, limit: int = CACHE_BYTES):
         self.limit = limit
-        self.size = 0
-        self.drawings: collections.OrderedDict[Any, Drawing] = collections.OrderedDict()
+        self.once = Shelf(min(limit, ONCE_BYTES))
+        self.again = Shelf(limit)
         self.lock = threading.Lock()
 
     def keep(self, key: tuple, version: int, drawing: Drawing) -> None:
         """Keep a drawing as the last of its kind, and where it is a picture, as the last good one."""
         with self.lock:
-            if drawing.seconds >= SLOW_SECONDS:
-                self.put((key, version), drawing)
-            if drawing.status == 200:
-                self.put((key, "good"), drawing)
-            while self.size > self.limit and len(self.drawings) > 2:
-                self.size -= self.drawings.popitem(last=False)[1].size
+            before = self.again.get(key) or self.once.get(key)
+            if before and (before.version, before.drawing.drawn_at) > (version, drawing.drawn_at):
+                return  # a later one has come before it
+            if before and before.drawing is drawing:
+                return
+            good = drawing if drawing.status == 200 else before.good if before else None
+            shelf = self.again if self.again.get(key) else self.once
+            shelf.put(key, Kept(drawing, good, version, list(drawing.inputs)))
 
-    def put(self, name: tuple, drawing: Drawing) -> None:
-        before = self.drawings.pop(name, None)
-        self.size += drawing.size - (before.size if before else 0)
-        self.drawings[name] = drawing
-
-    def good(self, key: tuple) -> Drawing | None:
-        """The last good picture, whatever the code was then."""
+    def find(self, key: tuple) -> Kept | None:
+        """What is kept of a kind; it counts as asked for again."""
         with self.lock:
-            if (key, "good") in self.drawings:
-                self.drawings.move_to_end((key, "good"))
-            return self.drawings.get((key, "good"))
+            if kept := self.once.pop(key):
+                self.again.put(key, kept)
+            return self.again.get(key)
 
-    def slow(self, key: tuple, version: int) -> Drawing | None:
-        """The last drawing if it was a slow one: it answers for as long as it took.
+    def fresh(self, key: tuple, version: int, on_page: bool = False) -> Drawing | None:
+        """The last drawing, if drawing anew would give the same; on a page, a slow one for as long as it took.
 
         Whoever waits on a progress page, which asks every second, would else never see what came of it.
         """
-        drawing = self.drawings.get((key, version))
-        slow = drawing is not None and drawing.seconds >= SLOW_SECONDS
-        return drawing if drawing and slow and time.time() - drawing.drawn_at < drawing.seconds else None
+        kept = self.find(key)
+        if kept is None or kept.version != version:
+            return None
+        return kept.drawing if (on_page and kept.is_slow()) or kept.is_fresh() else None
+
+    def good(self, key: tuple) -> Drawing | None:
+        """The last good picture, whatever has changed since."""
+        kept = self.find(key)
+        return kept.good if kept else None
+
+
+@dataclass
+class Kept:
+    """A drawing in the cache, and the last good one where that is another."""
+
+    drawing: Drawing
+    good: Drawing | None
+    version: int  # of the code
+    inputs: list[Input]
+
+    @property
+    def size(self) -> int:
+        return self.drawing.size + (self.good.size if self.good and self.good is not self.drawing else 0)
+
+    def is_slow(self) -> bool:
+        """Did it take long, and is it no older than that?"""
+        return time.time() - self.drawing.drawn_at < self.drawing.seconds >= SLOW_SECONDS
+
+    def is_fresh(self) -> bool:
+        """Is every input as it was?"""
+        if self.drawing.volatile or not all(each.is_unchanged() for each in self.inputs):
+            return False
+        self.inputs[:] = [each.settled() for each in self.inputs]
+        return True
+
+
+class Shelf:
+    """Things by key within a bound of bytes: the least recently used are forgotten first, but for the last two."""
+
+    def __init__(self, limit: int):
+        self.limit = limit
+        self.size = 0
+        self.things: collections.OrderedDict[tuple, Kept] = collections.OrderedDict()
+
+    def put(self, key: tuple, thing: Kept) -> None:
+        self.pop(key)
+        self.things[key] = thing
+        self.size += thing.size
+        while self.size > self.limit and len(self.things) > 2:
+            self.size -= self.things.popitem(last=False)[1].size
+
+    def get(self, key: tuple) -> Kept | None:
+        if key in self.things:
+            self.things.move_to_end(key)
+        return self.things.get(key)
+
+    def pop(self, key: tuple) -> Kept | None:
+        thing = self.things.pop(key, None)
+        self.size -= thing.size if thing else 0
+        return thing
+
+
+class Rhythms:
+    """How often each input used to change, as far as its drawings have seen it."""
+
+    def __init__(self) -> None:
+        self.changes: collections.OrderedDict[str, collections.deque[float]] = collections.OrderedDict()
+        self.lock = threading.Lock()
+
+    def see(self, inputs: Iterable[Input]) -> None:
+        """Note when each of these was changed last."""
+        with self.lock:
+            for each in inputs:
+                if each.stamp and stat.S_ISREG(each.stamp.mode):
+                    changes = self.changes.setdefault(each.path, collections.deque(maxlen=CHANGES_KEPT))
+                    self.changes.move_to_end(each.path)
+                    seconds = each.stamp.changed_ns / 1e9
+                    if not changes or seconds > changes[-1]:
+                        changes.append(seconds)
+            while len(self.changes) > INPUTS_KEPT:
+                self.changes.popitem(last=False)
+
+    def silence(self, inputs: Iterable[Input], now: float) -> tuple[float, float] | None:
+        """How long there was no change, and how long it usually took; None while that is nothing unusual.
+
+        Of several inputs, the one that changed last counts: it is what a run that goes on would change.
+        """
+        with self.lock:
+            known = [list(self.changes[each.path]) for each in inputs if len(self.changes.get(each.path, ())) > 3]
+        if not known:
+            return None
+        changes = max(known, key=lambda times: times[-1])
+        intervals = sorted(later - earlier for earlier, later in itertools.pairwise(changes))
+        usual = intervals[len(intervals) // 2]
+        silence = now - changes[-1]
+        return (silence, usual) if silence > max(STALLED_INTERVALS * usual, STALLED_SECONDS) else None
+
+
+# -- in render processes: what a plot reads
+
+
+class Refused(PermissionError):
+    """A plot made a path or an address of what the browser sent, and it leads out of the data folders."""
+
+
+class InputRecorder:
+    """Sees what a plot reads, by Python's audit events (PEP 578); there is one in each render process."""
+
+    def __init__(self) -> None:
+        self.inputs: dict[str, Input] = {}
+        self.written: set[str] = set()  # what the plot itself has made or removed
+        self.updated: set[str] = set()  # what it has opened for reading and writing
+        self.listings: dict[str, set[str] | None] = {}  # of the inputs that it then wrote into, as they were before
+        self.volatile = False
+        self.sent: tuple[str, ...] = ()  # by the browser
+        self.folders: DataFolders  # which it may lead into; set by begin
+        self.code: dict[str, Input] = {}  # what was read by imports
+        self.ourselves = threading.local()  # are we reading something, rather than the plot?
+
+    def begin(
+        self, function: Any, paths: Iterable[str] = (), sent: Sequence[str] = (), folders: Sequence[str] = ()
+    ) -> None:
+        """Forget the last drawing; of the next, count these arguments as read, and what the plot says it reads."""
+        self.inputs, self.written, self.updated, self.listings, self.volatile = {}, set(), set(), {}, False
+        self.sent, self.folders = tuple(sent), DataFolders(folders)
+        declared = getattr(function, "inputs", None) or ()
+        patterns = [declared] if isinstance(declared, (str, os.PathLike)) else declared
+        names = [os.fspath(pattern) for pattern in patterns]
+        found = [path for name in names for path in glob.glob(name, recursive=True) or [name]]
+        for path in (*paths, *found):
+            self.hook("open", (path, "r", 0))
+
+    def hook(self, event: str, arguments: tuple) -> None:
+        """Called by Python at each of its audit events, many thousand times a drawing."""
+        if event in AUDITED and not getattr(self.ourselves, "reading", False):
+            self.ourselves.reading = True
+            try:
+                AUDITED[event](self, *arguments)
+            finally:
+                self.ourselves.reading = False
+
+    def opened(self, path: Any, mode: str | None, flags: int) -> None:
+        if isinstance(path, int) or flags & TEMPORARY == TEMPORARY:
+            return
+        if (set(mode) & set("wax")) if mode else flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            if not os.path.isdir(path):  # a temporary file is told by its folder first
+                self.changed(path)
+        else:
+            self.volatile |= mode is None and not os.path.exists(path)  # below a folder that the event does not tell
+            self.note(path)
+            self.updated |= {absolute(path)} if mode and "+" in mode else set()
+
+    def changed(self, path: Any, *others: Any) -> None:
+        """The plot writes or removes this file, or a folder: it is no input, though it may be read afterwards."""
+        named = absolute(path)
+        if named and (not others or others[-1] == -1):  # else it lies below a folder that is open
+            self.refuse(path, named)
+            self.written.add(named)
+            folder = self.inputs.get(os.path.dirname(named))
+            if folder and folder.path not in self.listings:
+                self.listings[folder.path] = listing(folder.path) if folder.is_unchanged() else None
+
+    def renamed(self, source: Any, destination: Any, *folders: int) -> None:
+        self.changed(source, *folders[:1])
+        self.changed(destination, *folders)
+
+    def linked(self, target: Any, path: Any, *folders: int) -> None:
+        self.changed(path, *folders)
+
+    def listed(self, path: Any) -> None:
+        caller = sys._getframe(2).f_code.co_filename
+        if not isinstance(path, int) and not LOOKING_FOR_MODULES.search(caller):
+            self.note("." if path is None else path)
+
+    def globbed(self, pattern: Any, recursive: bool = False, top: Any = None, *others: Any) -> None:
+        """A pattern like runs/*/log.csv: it does not list the last folders, where the file may still be missing."""
+        parent = os.path.dirname(os.path.join(os.fsdecode(top or ""), os.fsdecode(pattern)))
+        while glob.has_magic(parent):
+            for folder in filter(os.path.isdir, glob.glob(parent, recursive=recursive)):
+                self.note(folder)
+            parent = os.path.dirname(parent)
+        self.note(parent or ".")  # which nothing lists where the pattern is a plain name, or the folder is not there
+
+    def connected(self, database: Any) -> None:
+        """An SQLite database: what was written last may stand in a file of its own beside it.
+
+        We do not look into them: whoever closes one gives up the locks that this process has on it.
+        """
+        name = os.fsdecode(database)
+        if name.startswith("file:"):
+            name = urllib.parse.unquote(urllib.parse.urlsplit(name).path)
+        if name not in ("", ":memory:"):
+            for path in (name, name + "-wal"):
+                self.note(path, lambda path: Input(path, stamp_of(path)))
+
+    def unforeseeable(self, *arguments: Any) -> None:
+        """What comes over a network, or from another process, may be different each time."""
+        if not is_importing():
+            self.volatile = True
+
+    def reached(self, *arguments: Any) -> None:
+        """Another machine, by its name or address: among the arguments, or in a tuple of theirs."""
+        self.unforeseeable()
+        words = {word.casefold() for text in self.sent for word in re.split(r"[/\\:@\s]", text) if word}
+        parts = [part for each in arguments for part in (each if isinstance(each, tuple) else (each,))]
+        if not words.isdisjoint(os.fsdecode(part).casefold() for part in parts if isinstance(part, (str, bytes))):
+            raise Refused(errno.EACCES, f"An address that the browser sent is not reached. {FOLLOW}")
+
+    def refuse(self, path: Any, named: str) -> None:
+        """Raise Refused where a path is made of what the browser sent, and lies outside: a second wall, no sandbox."""
+        if any(text in os.fsdecode(path) for text in self.sent) and not self.folders.holds(real_path(named)):
+            raise Refused(errno.EACCES, f"A path that the browser sent leads out of the data folders. {FOLLOW}")
+
+    def note(self, path: Any, seen: Callable[[str], Input] = Input.of) -> None:
+        """Count a file or folder as read, unless it is no data: Python's own, the code, a font, a cache."""
+        named = absolute(path)
+        if not named or named in self.inputs or is_part_of_python(named):
+            return
+        if is_importing():
+            self.code.setdefault(named, Input.of(named))
+            return
+        self.refuse(path, named)
+        if named.startswith(SYSTEMS) or named in self.code or named in users_modules():
+            return
+        if named.startswith(("/proc/", "/sys/")):  # what these say is new each time, and their times tell nothing
+            self.volatile = True
+        else:
+            self.inputs[named] = found = seen(named)
+            self.volatile |= len(self.inputs) > INPUTS_KEPT or not (found.stamp is None or found.stamp.is_plain)
+
+    def read_unseen(self, path: str) -> None:
+        """The file or folder is about to be read by something that raises no events."""
+        if "://" in path:
+            self.volatile = True
+        path = os.path.expanduser(path)  # as pandas does
+        self.hook("open", (path, "r", 0))
+        for folder, _, files in os.walk(path):
+            for name in files:
+                self.hook("open", (os.path.join(folder, name), "r", 0))
+
+    def missing(self, error: FileNotFoundError) -> str:
+        """The file that the plot looked for in vain, as far as the error tells."""
+        missing = [path for path, each in list(self.inputs.items()) if each.stamp is None]
+        if absolute(error.filename) in missing:
+            return absolute(error.filename)
+        names = {path: rf"(?<![\w.]){re.escape(os.path.basename(path))}(?![\w.])" for path in missing}
+        return max((path for path in missing if re.search(names[path], str(error))), key=len, default="")
+
+    def seen(self) -> tuple[Input, ...]:
+        """The inputs of the drawing, as each stood before it was read; without what the plot itself has written."""
+        return tuple(
+            self.as_left(each) if path in self.listings or path in self.updated else each.unless_replaced()
+            for path, each in list(self.inputs.items())  # threads that the plot has left behind may still read
+            if path not in self.written
+        )
+
+    def as_left(self, each: Input) -> Input:
+        """An input that the plot has changed itself, as it is now; never fresh where somebody else has, too."""
+        now = Input.of(each.path)
+        if each.path not in self.listings:
+            return now
+        before, names = self.listings[each.path], {os.path.join(each.path, name) for name in listing(each.path)}
+        ours = before is not None and names ^ {os.path.join(each.path, name) for name in before} <= self.written
+        return now if ours else each.never_fresh()
+
+    def seen_by(self, function: Any) -> tuple[tuple[Input, ...], bool]:
+        """What a plot has read, and whether it must be drawn anew each time all the same."""
+        inputs, declared = self.seen(), getattr(function, "volatile", None)
+        if declared is not None:
+            return inputs, bool(declared)
+        unseen = not hasattr(function, "inputs") and reads_unseen(function.__module__)
+        return inputs, self.volatile or unseen or not inputs
+
+
+RECORDER = InputRecorder()
+
+AUDITED: dict[str, Callable[..., None]] = {
+    "open": InputRecorder.opened,
+    "os.listdir": InputRecorder.listed,
+    "os.scandir": InputRecorder.listed,
+    "glob.glob/2": InputRecorder.globbed,
+    "pathlib.Path.glob": lambda recorder, top, pattern: recorder.globbed(pattern, True, top),
+    "pathlib.Path.rglob": lambda recorder, top, pattern: recorder.globbed(os.path.join("**", pattern), True, top),
+    "sqlite3.connect": InputRecorder.connected,
+    "os.mkdir": InputRecorder.changed,
+    "os.rmdir": InputRecorder.changed,
+    "os.remove": InputRecorder.changed,
+    "os.truncate": lambda recorder, path, length: recorder.changed(path),
+    "os.rename": InputRecorder.renamed,
+    "os.link": InputRecorder.linked,
+    "os.symlink": InputRecorder.linked,
+    "socket.connect": InputRecorder.reached,
+    "socket.sendto": InputRecorder.reached,
+    "socket.getaddrinfo": InputRecorder.reached,
+    "subprocess.Popen": InputRecorder.unforeseeable,
+    "os.system": InputRecorder.unforeseeable,
+    "os.posix_spawn": InputRecorder.unforeseeable,
+    "os.fork": InputRecorder.unforeseeable,
+}
+
+UNSEEN_READERS = {  # they read outside Python, or in processes of their own, and so raise no event
+    *("pyarrow", "polars", "h5py", "duckdb", "safetensors", "tables", "netCDF4", "xarray", "zarr", "cv2", "lmdb"),
+    *("pyreadstat", "rasterio", "fiona", "pyogrio", "geopandas", "deltalake", "lance", "tensorflow", "datasets"),
+    *("anndata", "scanpy", "soundfile", "librosa", "av", "SimpleITK", "lxml", "psycopg", "psycopg2", "pyodbc"),
+    *("pynvml", "tensorboard", "tbparse", "torchvision", "torchaudio", "torchcodec", "aim"),
+    *("multiprocessing", "joblib", "dask", "ray"),
+}
+UNSEEN_BY_PANDAS = ("read_parquet", "read_feather", "read_orc", "read_hdf", "read_spss")
+LOOKING_FOR_MODULES = re.compile(r"<frozen importlib|importlib[/\\]metadata")  # in every folder of sys.path
+TEMPORARY = getattr(os, "O_TMPFILE", -1)  # a file without a name; what is opened is its folder
+
+
+def telling(reader: Callable) -> Callable:
+    """A reader of pandas' that opens its file unseen, as one that tells."""
+    first = next(iter(inspect.signature(reader).parameters))
+
+    @functools.wraps(reader)
+    def read(*arguments: Any, **options: Any) -> Any:
+        path = arguments[0] if arguments else options.get(first)
+        if isinstance(path, (str, os.PathLike)):
+            RECORDER.read_unseen(os.fspath(path))
+        return reader(*arguments, **options)
+
+    return read
+
+
+def reads_unseen(module: str) -> bool:
+    """Does a module import one of UNSEEN_READERS, or another of the user's modules that does?"""
+    seen: set[str] = set()
+    left = {module}
+    while left:
+        seen |= left
+        imported = set().union(*map(imports_of, left))
+        if not UNSEEN_READERS.isdisjoint(name.partition(".")[0] for name in imported):
+            return True
+        left = {name for name in imported if file_of(sys.modules.get(name)) in users_modules()} - seen
+    return False
+
+
+@functools.cache
+def imports_of(module: str) -> frozenset[str]:
+    """The dotted names of all that a module's source imports, in its functions too."""
+    names, package = set(), getattr(sys.modules[module], "__package__", None) or ""
+    try:
+        tree = ast.parse(Path(sys.modules[module].__file__ or "").read_bytes())
+    except (OSError, SyntaxError, ValueError):  # edited since it was imported
+        return frozenset()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            levels = package.split(".")[: 1 - node.level or None] if node.level else []
+            base = ".".join(filter(None, [*levels, node.module]))
+            names |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
+    return frozenset(names)
+
+
+def listing(folder: str) -> set[str]:
+    try:
+        return set(os.listdir(folder))
+    except OSError:
+        return set()
+
+
+def absolute(path: Any) -> str:
+    """A path as it stands in an audit event, made absolute; empty where it is none."""
+    try:
+        return os.path.abspath(os.fsdecode(path))
+    except (OSError, TypeError, ValueError):
+        return ""
+
+
+def is_importing() -> bool:
+    """Is it an import that reads at this moment?"""
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
+
+
+# -- whose file it is
+
+INSTALLED = re.compile(r"[/\\](site|dist)-packages[/\\]")
+OURS = (
+    os.path.realpath(__file__),
+    __file__,
+    os.path.join(os.path.dirname(os.path.realpath(__file__)), "plots", "figures.py"),
+)
+NOT_USERS = ("<", os.path.join(os.path.dirname(os.__file__), ""), *OURS)
+SYSTEMS = (  # zones of time, types of files, how many cores there are
+    *("/usr/share/", "/usr/lib/", "/etc/", "/dev/null", "/dev/urandom"),
+    *("/sys/fs/cgroup", "/sys/devices/system", "/proc/self/cgroup", "/proc/self/mountinfo", "/proc/cpuinfo"),
+)
+MATPLOTLIBS = ("matplotlibrc", "fontlist*.json*", "*.mplstyle", "tex.cache/*")
+NO_DATA = (".pyc", ".so", ".ttf", ".ttc", ".otf", ".afm", ".pfb")
+
+
+def is_users_file(path: str) -> bool:
+    """Is this source the user's: neither Python's, nor an installed package's, nor plotsrv itself?"""
+    return not path.startswith(NOT_USERS) and not INSTALLED.search(path)
+
+
+def is_part_of_python(path: str) -> bool:
+    """Is it what Python and its packages read for themselves: their own files, fonts, caches?"""
+    return not is_users_file(path) or path.endswith(NO_DATA) or is_matplotlibs(path)
+
+
+def is_matplotlibs(path: str) -> bool:
+    """Is it one of the files in which matplotlib keeps its settings, or what it has found out?"""
+    matplotlib = sys.modules.get("matplotlib")
+    folders = (matplotlib.get_configdir(), matplotlib.get_cachedir()) if matplotlib else ()
+    return any(fnmatch.fnmatch(path, os.path.join(folder, name)) for folder in folders for name in MATPLOTLIBS)
+
+
+def users_code() -> tuple[Input, ...]:
+    """The user's files that this process has imported, or read while importing: when one changes, the code has."""
+    for path in users_modules():
+        RECORDER.code.setdefault(path, Input.of(path))
+    return tuple(RECORDER.code.values())
+
+
+def users_modules() -> tuple[str, ...]:
+    """The source files of all loaded modules that are the user's."""
+    return users_modules_among(len(sys.modules))
+
+
+@functools.lru_cache(1)
+def users_modules_among(count: int) -> tuple[str, ...]:
+    files = {file_of(module) for module in list(sys.modules.values())}
+    return tuple(sorted(file for file in files if file and is_users_file(file)))
+
+
+def file_of(module: Any) -> str:
+    try:
+        file = module.__file__
+    except Exception:  # a module that loads itself when it is first asked for something
+        return ""
+    return file if isinstance(file, str) else ""
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -3204,9 +3811,17 @@ def figure_of(result: Any) -> Any:
 
 
 def picture_of(
-    result: Any, format: str, width: int | None, height: int | None, dpi: int | None
+    result: Any,
+    format: str,
+    width: int | None = None,
+    height: int | None = None,
+    dpi: int | None = None,
+    fit: Callable[[Any, float], None] = lambda figure, dpi: None,
 ) -> tuple[bytes, str, bool]:
-    """What a plot returned, as a picture: its bytes, content type, and whether the plot made it itself."""
+    """What a plot returned, as a picture: its bytes, content type, and whether the plot made it itself.
+
+    A figure is given to `fit` before it is saved, with its final size and dots an inch.
+    """
     if isinstance(result, str) and result.lstrip()[:4] in ("<svg", "<?xm"):
         result = result.encode()
     if hasattr(result, "getbands"):  # a PIL image
@@ -3216,12 +3831,31 @@ def picture_of(
         result = memory.getvalue()
     if isinstance(result, (bytes, bytearray)):
         return own_picture(bytes(result), format)
-    if result is None:
-        result = current_figure()
-    figure = figure_of(result)
-    canvas = current_figure() if isinstance(figure, types.ModuleType) else getattr(figure, "figure", figure)
-    options = resized(canvas, width, height, dpi)
-    return (*figure_bytes(figure, format, **options), False)
+    canvas = canvas_of(result)
+    dots = resized(canvas, width, height, dpi)
+    fit(canvas, dots)
+    return (*figure_bytes(current_figure() if result is None else result, format, dpi=dots), False)
+
+
+def canvas_of(result: Any) -> Any:
+    """The matplotlib Figure behind what a plot returned."""
+    figure = figure_of(current_figure() if result is None else result)
+    return current_figure() if isinstance(figure, types.ModuleType) else getattr(figure, "figure", figure)
+
+
+def headline(figure: Any) -> str:
+    """What a tab may tell of a figure: the last value of the first line drawn, or else the figure's own title."""
+    lines = [line for axes in figure.axes for line in axes.lines]
+    if lines:
+        label = str(lines[0].get_label())
+        values = importlib.import_module("numpy").asarray(lines[0].get_ydata())[-1000:]
+        if values.dtype.kind in "iuf":  # else they are words, or dates
+            last = next((value for value in reversed(values.tolist()) if math.isfinite(value)), math.nan)
+            return sendable(f"{'' if label.startswith('_') else label[:40]} {last:.3g}".strip())
+    titles = [axes.get_title() for axes in figure.axes]
+    if hasattr(figure, "get_suptitle"):  # of matplotlib 3.8 and later
+        titles.insert(0, figure.get_suptitle())
+    return sendable(next(filter(None, titles), "").partition("\n")[0][:80])
 
 
 def own_picture(image: bytes, format: str) -> tuple[bytes, str, bool]:
@@ -3245,10 +3879,10 @@ def current_figure() -> Any:
     return pyplot.gcf()
 
 
-def resized(figure: Any, width: int | None, height: int | None, dpi: int | None) -> dict[str, Any]:
+def resized(figure: Any, width: int | None, height: int | None, dpi: int | None) -> float:
     """Give a figure the size asked for, in pixels; refuse one too large for memory before it is drawn.
 
-    Returns the options with which it is to be saved.
+    Returns the dots an inch with which it is to be saved.
     """
     settings = importlib.import_module("matplotlib").rcParams  # those of this drawing only
     asked = bool(width or height or dpi)
@@ -3263,7 +3897,34 @@ def resized(figure: Any, width: int | None, height: int | None, dpi: int | None)
     if pixels[0] * pixels[1] > PICTURE_PIXELS:
         limit = f"{PICTURE_PIXELS / 1e6:g} megapixels"
         raise ValueError(f"a picture of {pixels[0]:.0f} x {pixels[1]:.0f} pixels is larger than {limit}")
-    return {"dpi": dots} if asked else {}
+    return float(dots)
+
+
+def remarked(picture: bytes, text: str) -> bytes:
+    """A picture with a line of text on its lower edge, as a PNG."""
+    from PIL import Image, ImageDraw, ImageFont  # matplotlib brings it along
+
+    image = Image.open(io.BytesIO(picture)).convert("RGB")
+    font = ImageFont.load_default(max(12, image.width // 50))
+    lines = textwrap.wrap(text, 90, max_lines=2, placeholder=" …")
+    draw = ImageDraw.Draw(image)
+    left, top, _, bottom = draw.multiline_textbbox((0, 0), "\n".join(lines), font)
+    edge = image.height - (bottom - top) - 16
+    draw.rectangle((0, edge, image.width, image.height), fill="#fdecea")
+    draw.multiline_text((8 - left, edge + 8 - top), "\n".join(lines), "#b3261e", font)
+    memory = io.BytesIO()
+    image.save(memory, "PNG", compress_level=1)
+    return memory.getvalue()
+
+
+def thinning(on: bool) -> contextlib.AbstractContextManager[Any]:
+    """While a plot draws with it, lines of far more points than pixels become lines of few."""
+    folder = shipped_folder()
+    source = Source(os.path.join(folder, "figures.py"), folder, SHIPPED, "figures")
+    if not on or "matplotlib" not in sys.modules or not os.path.exists(source.file):
+        return contextlib.nullcontext(types.SimpleNamespace(fit=lambda figure, dpi: None, notes=()))
+    found: contextlib.AbstractContextManager[Any] = load(source).thinning()
+    return found
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -3573,6 +4234,7 @@ def serve(
         return start_anew(plots, lambda script: f"plotsrv.serve({script!r}, **{options!r})")
     if wrong := wrong_option(port, address, workers, timeout):
         return failed(wrong)
+    tell_glibc("mallopt", -8, 1)  # M_ARENA_MAX: an arena for each thread would double our memory in an hour
     outside = address != "localhost" and not ipaddress.ip_address(address).is_loopback
     secret = kept_token()
     try:
@@ -3632,7 +4294,7 @@ def run(server: PlotServer) -> int:
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) == signal.SIG_DFL:
             signal.signal(getattr(signal, name), stop)
-    give_back_memory()
+    tell_glibc("malloc_trim", 0)  # what is free since the start: 6 MB where our bytecode could not be cached
     try:
         server.serve_forever(poll_interval=0.2)
     except KeyboardInterrupt:
@@ -3647,12 +4309,12 @@ def run(server: PlotServer) -> int:
     return 0
 
 
-def give_back_memory() -> None:
-    """Return what is free since the start to the system: 6 MB where our bytecode could not be cached (glibc)."""
+def tell_glibc(function: str, *arguments: int) -> None:
+    """Call a function that tunes memory, where the C library has it."""
     import ctypes
 
     with contextlib.suppress(AttributeError, OSError, TypeError):
-        ctypes.CDLL(None).malloc_trim(0)
+        getattr(ctypes.CDLL(None), function)(*arguments)
 
 
 def start_anew(handler: type, call: Callable[[str], str], arguments: Sequence[str] = ()) -> int:

@@ -609,9 +609,10 @@ def test_new_code_makes_new_drawings(site):
 
 def test_modules_that_a_drawing_loaded_are_watched(site):
     """What a plot imports while it draws is part of its code."""
-    site.draws(image=PICTURE, modules=("/plots/helper.py",))
+    module = plotsrv.Input.of(str(site.file("shared.py")))
+    site.draws(image=PICTURE, code=(module,))
     site.page("/mine/clock")
-    assert site.gallery.watched == ["/plots/helper.py"]
+    assert set(site.gallery.watched) == {module}
 
 
 # -- the page's own fields
@@ -984,15 +985,6 @@ def test_an_error_of_the_seeds_picture_is_a_picture(site):
     """mode=plot is asked for by an <img> too."""
     response = site.get("/?mode=plot&graph=plot_nothing", accept="image/png")
     assert (response.status, response.content_type) == (404, "image/svg+xml")
-
-
-def test_a_picture_asked_for_alone_is_not_kept(site):
-    """Only a page shows a picture again; pictures alone must not fill the server's memory."""
-    site.draws(image=b"\x89PNG\r\n")
-    site.get("/mine/line.png")
-    assert not site.cache.drawings
-    site.get("/mine/line")
-    assert site.cache.drawings
 
 
 def test_errors_are_not_held_back_while_all_processes_are_busy(site, monkeypatch):

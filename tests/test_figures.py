@@ -1,4 +1,4 @@
-"""Section 9, Figures: from what a plot returns to bytes."""
+"""Section 10, Figures: from what a plot returns to bytes."""
 
 import base64
 import builtins
@@ -225,6 +225,118 @@ def test_a_picture_of_its_own_has_no_other_format(image, format):
 def test_a_picture_of_its_own_may_be_asked_for_in_its_own_format():
     """An SVG is served at .svg as well as at .png."""
     assert picture(OWN["image/svg+xml"], "svg")[1] == picture(OWN["image/svg+xml"], "png")[1] == "image/svg+xml"
+
+
+def test_a_mosaic_is_drawn():
+    """plt.subplot_mosaic gives Axes by name."""
+    figure = Figure(figsize=(1, 1), dpi=50)
+    assert plotsrv.figure_of(figure.subplot_mosaic("AB")) is figure
+
+
+# -- the headline: what a tab in the background tells
+
+
+def lined(*values, label=None, title=""):
+    """A figure with a line through these values, and another line."""
+    fig = Figure()
+    axes = fig.subplots()
+    axes.plot(values, label=label)
+    axes.plot([7, 8, 9], label="other")
+    axes.set_title(title)
+    return fig
+
+
+def titled(title="", suptitle=""):
+    fig = Figure()
+    fig.subplots().set_title(title)
+    fig.suptitle(suptitle)
+    return fig
+
+
+@pytest.mark.parametrize(
+    ("fig", "expected"),
+    [
+        (lined(0.5, 0.12345, label="loss"), "loss 0.123"),
+        (lined(0.5, 0.12345), "0.123"),
+        (lined(0.5, numpy.nan, label="loss"), "loss 0.5"),
+        (lined(0.5, numpy.inf, label="loss"), "loss 0.5"),
+        (lined(1, 123456, label="steps", title="a title"), "steps 1.23e+05"),
+        (lined(numpy.nan, label="loss"), "loss nan"),
+        (lined("a", "b", title="words"), "words"),
+        (titled("a title"), "a title"),
+        (titled("a title", "the whole"), "the whole"),
+        (titled("two\nlines"), "two"),
+        (titled("x" * 500), "x" * 80),
+        (Figure(), ""),
+    ],
+    ids=[
+        "label",
+        "no label",
+        "nan",
+        "inf",
+        "large",
+        "only nan",
+        "words",
+        "title",
+        "suptitle",
+        "lines",
+        "long",
+        "empty",
+    ],
+)
+def test_the_headline_is_the_last_value_of_the_first_line_or_else_the_title(fig, expected):
+    """As far as it is a number; in few letters."""
+    assert plotsrv.headline(fig) == expected
+
+
+@pytest.mark.parametrize("result", RESULTS.values(), ids=RESULTS)
+def test_the_canvas_is_the_figure_itself_whatever_stands_for_it(result):
+    """Its axes are what thinning and the headline look at."""
+    assert plotsrv.canvas_of(result()).axes is not None
+
+
+# -- remarks
+
+
+def test_a_remark_stands_on_the_lower_edge_of_the_picture():
+    """What has gone wrong since it was drawn; the rest of the picture is as it was."""
+    image = pytest.importorskip("PIL.Image")
+    plain = Figure(figsize=(6, 4), dpi=100)
+    picture = plotsrv.figure_bytes(plain)[0]
+    before = numpy.asarray(image.open(io.BytesIO(picture)).convert("RGB"))
+    after = numpy.asarray(image.open(io.BytesIO(plotsrv.remarked(picture, "ValueError: no such luck"))))
+    changed = numpy.flatnonzero((before != after).any(axis=(1, 2)))
+    assert before.shape == after.shape and changed.max() == 399 and 300 < changed.min() < 390
+
+
+@pytest.mark.parametrize("text", ["", "x" * 5000, "word " * 1000, "Füße über 漢字 \udcff", "two\nlines", "$\\no$"])
+@pytest.mark.parametrize("side", [1, 20, 300])
+def test_any_remark_can_be_written_on_any_picture(side, text):
+    """However long the text is, and however small the picture."""
+    image = pytest.importorskip("PIL.Image")
+    memory = io.BytesIO()
+    image.new("RGBA", (side, side)).save(memory, "PNG")
+    assert size_of(plotsrv.remarked(memory.getvalue(), text)) == (side, side)
+
+
+# -- thinning, where it is to be had
+
+
+def test_where_plotsrv_stands_alone_every_line_is_drawn_whole(monkeypatch, tmp_path):
+    """plots/figures.py is optional."""
+    monkeypatch.setattr(plotsrv, "shipped_folder", lambda: str(tmp_path))
+    with plotsrv.thinning(True) as thinned:
+        thinned.fit(figure(), 100)
+    assert thinned.notes == ()
+
+
+def test_a_figure_is_fitted_with_its_final_size_before_it_is_saved():
+    """What can be seen depends on the pixels there are."""
+    fitted = []
+    fig = Figure(figsize=(4, 2), dpi=50)
+    plotsrv.picture_of(fig, "png", 300, None, 100, fit=lambda figure, dots: fitted.append((figure, dots)))
+    [(canvas, dots)] = fitted
+    assert canvas is fig and dots == 100 and list(fig.get_size_inches()) == [3, 1.5]
 
 
 # -- the size

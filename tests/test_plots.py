@@ -1,4 +1,4 @@
-"""Section 6, Plots: which plots there are, and what each asks for. None is ever called here."""
+"""Section 7, Plots: which plots there are, and what each asks for. None is ever called here."""
 
 import concurrent.futures
 import importlib
@@ -397,10 +397,12 @@ class FakeRenderer:
         try:
             compile(Path(source.file).read_bytes(), source.file, "exec")
         except SyntaxError as error:
-            return Description(error=plotsrv.error_line(error), traceback="Traceback …", modules=(source.file,))
+            return Description(
+                error=plotsrv.error_line(error), traceback="Traceback …", code=(plotsrv.Input.of(source.file),)
+            )
         plots = plotsrv.sketch(source).plots
-        imports = tuple(str(file) for file in Path(source.folder).rglob("_*.py"))
-        return Description(tuple(plotsrv.replace(plot, described=True) for plot in plots), modules=imports)
+        imports = tuple(plotsrv.Input.of(str(file)) for file in Path(source.folder).rglob("_*.py"))
+        return Description(tuple(plotsrv.replace(plot, described=True) for plot in plots), code=imports)
 
     def renew(self):
         self.renewed += 1
@@ -488,12 +490,34 @@ def test_a_module_that_a_plot_imports_while_drawing_is_watched(gallery, folder, 
     write(folder, a="def plot_x(): pass")
     write(tmp_path, late="value = 1")
     paths(gallery)
-    gallery.watch([str(tmp_path / "late.py")])
+    gallery.watch([plotsrv.Input.of(str(tmp_path / "late.py"))])
     paths(gallery)
     assert gallery.version == 1
     write(tmp_path, late="value = 2")
     paths(gallery)
     assert gallery.version == 2
+
+
+def test_a_file_that_was_read_while_importing_is_watched_as_it_was_then(gallery, folder, tmp_path):
+    """Changed between the import and the answer, it has the code imported once more."""
+    write(folder, a="def plot_x(): pass")
+    paths(gallery)
+    settings = tmp_path / "settings.json"
+    settings.write_text("{}")
+    read = plotsrv.Input.of(str(settings))
+    settings.write_text('{"lr": 1}')
+    gallery.watch([read])
+    paths(gallery)
+    assert gallery.version == 2
+
+
+def test_a_module_that_is_gone_by_the_time_it_is_watched_is_no_change(gallery, folder, tmp_path):
+    """What was not there when it was imported has no stamp to compare with."""
+    write(folder, a="def plot_x(): pass")
+    paths(gallery)
+    gallery.watch([plotsrv.Input(str(tmp_path / "gone.py"))])
+    paths(gallery)
+    assert gallery.version == 1
 
 
 def test_a_broken_file_is_a_card_and_the_others_work(gallery, folder):

@@ -1,4 +1,4 @@
-"""Section 5, Rendering: whatever a plot does, it does it in a process of its own, and harms nobody else."""
+"""Section 6, Rendering: whatever a plot does, it does it in a process of its own, and harms nobody else."""
 
 import importlib.machinery
 import os
@@ -254,7 +254,7 @@ def test_describe_tells_the_plots_of_a_file_with_their_fields(folder, renderer):
     healthy = next(plot for plot in description.plots if plot.function == "plot_healthy")
     assert (healthy.path, healthy.summary, healthy.described) == ("healthy/healthy", "A parabola", True)
     assert [(field.name, field.texts) for field in healthy.fields] == [("power", ("2",))]
-    assert str(folder / "healthy.py") in description.modules
+    assert str(folder / "healthy.py") in [each.path for each in description.code]
 
 
 def test_draw_gives_a_picture_with_its_time_and_its_source(folder, renderer):
@@ -264,7 +264,7 @@ def test_draw_gives_a_picture_with_its_time_and_its_source(folder, renderer):
     assert (drawing.status, drawing.content_type, drawing.ending) == (200, "image/png", "png")
     assert drawing.image.startswith(b"\x89PNG") and drawing.output == drawing.error == ""
     assert began <= drawing.drawn_at <= time.time() and 0 < drawing.seconds < PATIENCE
-    assert str(folder / "healthy.py") in drawing.modules
+    assert str(folder / "healthy.py") in [each.path for each in drawing.code]
 
 
 def test_texts_become_the_plots_arguments(renderer, before):
@@ -500,6 +500,75 @@ def test_an_error_text_is_always_a_text_that_can_be_sent(folder, renderer):
     drawing = renderer.submit(object(), job).future.result(PATIENCE)
     assert "no header in" in drawing.error
     (drawing.error + drawing.traceback).encode()
+
+
+# -- what a drawing tells of its picture
+
+
+def test_a_drawing_tells_what_is_worth_a_title(folder, renderer):
+    """The last value of the first line, for a tab in the background."""
+    assert renderer.draw("healthy", power=("2",)).headline == "2.4e+03"
+
+
+def test_a_drawing_thins_its_lines_unless_it_is_asked_not_to(folder, renderer):
+    """A line of very many points is drawn with those that show, and the page says so."""
+    (folder / "long.py").write_text(
+        "import numpy\nimport matplotlib.pyplot as plt\n"
+        "def plot_long():\n"
+        "    figure = plt.figure(figsize=(1, 1))\n"
+        "    figure.add_subplot().plot(numpy.random.default_rng(1).random(100_000))\n"
+        "    return figure\n"
+    )
+    plot = plotsrv.Plot(source_of(folder, "long"), "plot_long")
+    jobs = [plotsrv.Job("draw", plot, thin=thin) for thin in (True, False)]
+    thinned, whole = [renderer.submit(object(), job).future.result(PATIENCE) for job in jobs]
+    assert thinned.status == whole.status == 200
+    assert thinned.notes and whole.notes == ()
+
+
+def test_drawings_that_a_page_would_show_differently_have_different_fingerprints():
+    """A page's ETag is made of them."""
+    plain = plotsrv.Drawing(b"a picture", output="said", drawn_at=1.0)
+    others = [dict(image=b"b"), dict(output=""), dict(drawn_at=2.0), dict(headline="3"), dict(seconds=1.0)]
+    others += [dict(status=500), dict(error="no"), dict(traceback="where")]
+    found = {plotsrv.replace(plain, **other).fingerprint for other in [{}, *others]}
+    assert len(found) == 1 + len(others)
+    assert plotsrv.replace(plain).fingerprint == plain.fingerprint
+
+
+def test_equal_pictures_have_one_tag(renderer):
+    """Drawn at another time, it is the same picture still."""
+    first, again = renderer.draw("healthy"), renderer.draw("healthy")
+    assert first.tag == again.tag and first.drawn_at != again.drawn_at
+    assert renderer.draw("healthy", power=("3",)).tag != first.tag
+
+
+def test_a_png_tells_its_pixels(renderer):
+    """So that a page keeps its place while a live picture comes."""
+    assert renderer.draw("healthy").pixels == (640, 480)
+    assert renderer.draw("healthy", format="svg").pixels == plotsrv.Drawing().pixels == (None, None)
+
+
+# -- remarks
+
+
+def remarked(renderer, picture, text):
+    job = plotsrv.Job("remark", None, picture=picture, remark=text)
+    return renderer.submit(object(), job).future.result(PATIENCE)
+
+
+def test_a_remark_is_written_on_a_picture_in_a_render_process(renderer, before):
+    """Another picture of the same size; the server itself knows nothing of pixels."""
+    drawing = remarked(renderer, before, "ValueError: no such luck")
+    assert drawing.status == 200 and drawing.image != before
+    assert drawing.pixels == plotsrv.Drawing(before).pixels
+
+
+def test_a_remark_on_what_is_no_picture_is_an_error(renderer, before):
+    """And harms nothing: the picture is shown without it."""
+    drawing = remarked(renderer, b"no picture", "ValueError")
+    assert drawing.status == 500 and drawing.error
+    assert renderer.draw("healthy").image == before
 
 
 # -- processes
