@@ -22,6 +22,7 @@ The words, the same in code, URL and page:
     arguments   the typed values a plot is called with
     drawing     what came of one call: image, inputs, seconds taken, what it printed, or the error
     input       a file or folder that the plot read while drawing
+    frame       one picture of a live page
     door        what turns a protocol (http.server, WSGI) into a Request, and a Response back into it
 
 The life of a request, and the sections below in that order:
@@ -30,13 +31,14 @@ The life of a request, and the sections below in that order:
      2 Messages     Request, Response, HTTPError: plain values
      3 Application  finds plot and view, checks the query, decides the status
      4 Pages        values in, HTML out
-     5 Rendering    a render process calls the plot; the server's own process never does
-     6 Plots        which plots there are, and what each asks for
-     7 Forms        one table maps annotations to controls, and texts to arguments
-     8 Freshness    which files a drawing depends on, and whether it is still good
-     9 Figures      from what a plot returns to bytes
-    10 Access       who may ask, and for which files
-    11 Command line the options, and the start of everything
+     5 Live         one drawing, many viewers, as soon as the data change
+     6 Rendering    a render process calls the plot; the server's own process never does
+     7 Plots        which plots there are, and what each asks for
+     8 Forms        one table maps annotations to controls, and texts to arguments
+     9 Freshness    which files a drawing depends on, and whether it is still good
+    10 Figures      from what a plot returns to bytes
+    11 Access       who may ask, and for which files
+    12 Command line the options, and the start of everything
 
     browser -> door -> Application.respond -> Renderer ==pipe==> render process -> plot_mine(freq=2.0)
     browser <- door <- page or PNG         <- Drawing  <=pipe=== figure_bytes   <- figure
@@ -128,7 +130,21 @@ TIMEOUT_SECONDS = 30.0  # for one drawing, unless --timeout says otherwise
 HEADER_SECONDS = 10.0  # for a request's whole header, from its first byte
 IDLE_SECONDS = 15.0  # between two requests of one connection
 SEND_SECONDS = 20.0  # for each 64 KiB of a response
+POLL_SECONDS = 0.02  # between two looks at the inputs of a live picture
+LATEST_SECONDS = 1.0  # between two looks at which file is the latest
+APART_SECONDS = 0.1  # between the starts of its drawings
+VOLATILE_SECONDS = 1.0  # the same where there is no input that tells when to draw
+HEARTBEAT_SECONDS = 1.0  # a stream looks this often whether its viewer is still there
+REPEAT_SECONDS = 20.0  # a silent stream sends its frame again: proxies cut what is silent
+REMARK_SECONDS = 1.0  # an error that lasts as long is written on a live picture
+LINGER_SECONDS = 3.0  # a live picture is watched on, in case its page is being reloaded
+AWAITED_SECONDS = 5  # a page that waits for a file reloads itself at least as often
+RENEW_SECONDS = 60  # a live page reloads itself: for its title, and to free the browser's memory
+FALLBACK_SECONDS = 2  # and refreshes itself where it can have no stream
+STREAMS = 4  # for each browser, which opens six connections to one host
 
+LIVE = "live"  # instead of the seconds of refresh_every
+LIVE_ENDING = ".live"
 IMAGE_TYPES = {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf"}
 
 LINE_BYTES = 8190  # Apache's limit for a request line
@@ -151,6 +167,7 @@ STALLED_SECONDS = 5.0  # and for this long
 SIDE_PIXELS = 4000  # width and height that a query may ask for
 PICTURE_PIXELS = 16_000_000  # 64 MB in memory as RGBA
 FILES_SHOWN = 200
+INPUTS_SHOWN = 5
 FILES_SCANNED = 20_000  # a home folder with a few environments in it is read in 0.1 s
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -210,7 +227,7 @@ class PlotRequestHandler(BaseHTTPRequestHandler):
             self.send(application.refusal(error), body=not head.startswith(b"HEAD "))
             return
         response = application.respond(request)
-        self.close_connection = response.status >= 400 or request.wants_close
+        self.close_connection = response.status >= 400 or request.wants_close or response.endless
         self.send(response, body=request.method != "HEAD")
 
     def send(self, response: Response, body: bool = True) -> None:
@@ -220,14 +237,29 @@ class PlotRequestHandler(BaseHTTPRequestHandler):
         self.send_header("Connection", "close" if self.close_connection else "keep-alive")
         self.end_headers()
         try:
-            for start in range(0, len(response.body) if body else 0, 65536):  # each piece has its own time limit
-                self.connection.settimeout(SEND_SECONDS)
-                self.wfile.write(response.body[start : start + 65536])
-            self.wfile.flush()
+            for chunk in response.chunks() if body else [b""]:
+                if response.endless and not chunk and self.client_has_left():
+                    break
+                for start in range(0, len(chunk), 65536):  # each piece has its own time limit
+                    self.connection.settimeout(SEND_SECONDS)
+                    self.wfile.write(chunk[start : start + 65536])
+                self.wfile.flush()
         except OSError:  # the client has left, or was too slow
             self.close_connection = True
             with contextlib.suppress(OSError):  # so that what is still in wfile is not tried again
                 self.connection.shutdown(socket.SHUT_RDWR)
+        finally:
+            response.close()
+
+    def client_has_left(self) -> bool:
+        """Has the client closed its end? What else it sends meanwhile is dropped."""
+        self.connection.settimeout(0)
+        try:
+            return not self.connection.recv(HEADER_BYTES)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
 
 class PlotServer(ThreadingHTTPServer):
@@ -260,7 +292,7 @@ class PlotServer(ThreadingHTTPServer):
             refusal = self.application.refusal(error)
             lines = ["HTTP/1.1 503 Service Unavailable", *map(": ".join, refusal.header_fields()), "Connection: close"]
             with contextlib.suppress(OSError):  # the client may have left
-                request.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + refusal.body)
+                request.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + b"".join(refusal.chunks()))
             self.shutdown_request(request)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
@@ -277,13 +309,16 @@ def wsgi_application(
     allow_host: str = "",
     workers: int = 2,
     timeout: float = TIMEOUT_SECONDS,
+    live: bool = False,
 ) -> Callable[[dict, Callable], Iterable[bytes]]:
     """A WSGI application that serves `plots` below wherever the host application mounts it.
 
     The arguments are those of :func:`serve`. Who may come in is the host application's affair; only Host and
-    Sec-Fetch-Site are looked at here. Its render processes end with the interpreter, or by `.application.close()`.
+    Sec-Fetch-Site are looked at here. With `live`, pages may have live pictures: each holds a thread, until the next
+    frame after its viewer has left. The render processes end with the interpreter, or by `.application.close()`.
     """
-    application = Application.for_options(plots, data, Access(allow_host=allow_host, identity=False), workers, timeout)
+    access = Access(allow_host=allow_host, identity=False)
+    application = Application.for_options(plots, data, access, workers, timeout, STREAMS if live else 0)
     atexit.register(application.close)  # multiprocessing would else wait for them for ever
 
     def wsgi(environ: dict, start_response: Callable) -> Iterable[bytes]:
@@ -293,7 +328,7 @@ def wsgi_application(
             response = application.refusal(error)
         reason = HTTPStatus(response.status).phrase
         start_response(f"{response.status} {reason}", response.header_fields())
-        return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else response.chunks()
 
     wsgi.application = application  # type: ignore[attr-defined]
     return wsgi
@@ -380,15 +415,25 @@ class Request:
         options = {option.strip() for option in self.headers.get("connection", "").lower().split(",")}
         return "close" in options or (self.version == "HTTP/1.0" and "keep-alive" not in options)
 
+    def has(self, tag: str) -> bool:
+        """Does the client hold what has this ETag? By weak comparison, as RFC 9110, 13.1.2 has it."""
+        held = self.headers.get("if-none-match", "")
+        return held == "*" or tag in [each.strip().removeprefix("W/") for each in held.split(",")]
+
     @property
     def prefers_html(self) -> bool:
         """Is it a person who navigates here, rather than an <img> or a program?"""
         return "text/html" in self.headers.get("accept", "")
 
     @property
+    def viewer(self) -> tuple[str, str]:
+        """Whose browser it is, as far as can be told."""
+        return self.client, self.headers.get("user-agent", "")
+
+    @property
     def wants_image(self) -> bool:
         """Is it an <img>, or a program, that asks for a picture?"""
-        image = self.path.endswith((".png", ".svg", ".pdf")) or self.query.get("mode") == ("plot",)
+        image = self.path.endswith((".png", ".svg", ".pdf", LIVE_ENDING)) or self.query.get("mode") == ("plot",)
         return image and not self.prefers_html
 
     @property
@@ -441,7 +486,7 @@ class Response:
     """A status, a body, and the header fields that go with them."""
 
     status: int
-    body: bytes
+    body: bytes | Iterator[bytes]  # of an endless stream, chunks; an empty one says that nothing is new
     content_type: str
     headers: Mapping[str, str] = field(default_factory=dict)
     drawn: bool = True  # False: HEAD draws nothing, so the body and its length are not known
@@ -451,10 +496,29 @@ class Response:
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
         return cls(status, page.encode(errors="backslashreplace"), "text/html; charset=utf-8", headers)
 
+    @classmethod
+    def unchanged(cls, tag: str) -> Response:
+        """The client has it already."""
+        return cls(304, b"", "", {"ETag": tag})
+
     def header_fields(self) -> list[tuple[str, str]]:
         """All the header fields, as http.server and WSGI want them."""
-        length = [("Content-Length", str(len(self.body)))] if self.drawn else []
+        if self.status == 304:
+            return [*self.headers.items()]
+        length = [("Content-Length", str(len(self.body)))] if self.drawn and isinstance(self.body, bytes) else []
         return [("Content-Type", self.content_type), *length, *self.headers.items()]
+
+    @property
+    def endless(self) -> bool:
+        return not isinstance(self.body, bytes)
+
+    def chunks(self) -> Iterable[bytes]:
+        return [self.body] if isinstance(self.body, bytes) else self.body
+
+    def close(self) -> None:
+        """Tell the stream that nobody looks any more."""
+        if isinstance(self.body, types.GeneratorType):
+            self.body.close()
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -474,33 +538,53 @@ class Asked:
     typed: Mapping[str, tuple[str, ...]]  # as it came, to be shown in the form again
     texts: Mapping[str, tuple[str, ...]]  # what the plot gets: without defaults, files found
     page: Mapping[str, Any]  # refresh_every, width, height, dpi
+    sent: tuple[str, ...] = ()  # free texts of the browser's that a plot might make a path or an address of
     missing_file: str = ""  # a file that is not there yet, as it was typed
     notes: tuple[str, ...] = ()
     errors: Mapping[str, str] = field(default_factory=dict)
     status: int = 400  # where there are errors; 403 where a path is among them that may not be read
 
     def key(self, format: str) -> tuple:
-        size = tuple(self.page[name] for name in ("width", "height", "dpi"))
-        return (self.plot.path, tuple(sorted(self.texts.items())), format, size)
+        return (self.plot.path, tuple(sorted(self.texts.items())), format, *self.lens.values())
+
+    @property
+    def lens(self) -> dict[str, Any]:
+        """What is asked of the finished figure."""
+        return {name: self.page[name] for name in ("width", "height", "dpi", "thin")}
 
 
 class Application:
     """The core, free of sockets: a Request in, a Response out."""
 
-    def __init__(self, gallery: Gallery, renderer: Renderer, cache: DrawingCache, folders: DataFolders, access: Access):
+    def __init__(
+        self,
+        gallery: Gallery,
+        renderer: Renderer,
+        cache: DrawingCache,
+        folders: DataFolders,
+        access: Access,
+        streams: int = STREAMS,
+    ):
         self.gallery = gallery
         self.renderer = renderer
         self.cache = cache
         self.folders = folders
         self.access = access
+        self.rhythms = Rhythms()
+        self.live = Live(streams)
+        self.started = time.time()  # no ETag outlives us: what we were may have changed
 
     @classmethod
-    def for_options(cls, plots: str, data: Sequence[str], access: Access, workers: int, timeout: float) -> Application:
+    def for_options(
+        cls, plots: str, data: Sequence[str], access: Access, workers: int, timeout: float, streams: int = STREAMS
+    ) -> Application:
         """The application for options as the command line gives them."""
         renderer = Renderer(workers, timeout)
-        return cls(Gallery(roots_of(plots), renderer), renderer, DrawingCache(), DataFolders.of(data), access)
+        gallery = Gallery(roots_of(plots), renderer)
+        return cls(gallery, renderer, DrawingCache(), DataFolders.of(data), access, streams)
 
     def close(self) -> None:
+        self.live.close()
         self.renderer.close()
 
     def respond(self, request: Request) -> Response:
@@ -608,13 +692,45 @@ class Application:
         drawing, started = self.draw(asked, "png", wait=SLOW_SECONDS)
         if drawing and drawing.errors:
             return self.form_again(request, replace(asked, errors=drawing.errors), 400)
-        good = self.cache.good(asked.key("png"))
-        page = plot_page(asked, drawing, good, started, request.root)
+        showing = self.showing(request, asked, drawing, started)
+        headers = {"ETag": self.tag(request, showing)} if drawing and showing.picture else {}
+        if headers and request.has(headers["ETag"]):
+            return Response.unchanged(headers["ETag"])
+        page = plot_page(asked, showing, request.root)
         if drawing is None or drawing.status == 200:
-            return Response.html(page)
-        if good:
-            return Response.html(page, X_Plotsrv_Error=HTTPStatus(drawing.status).phrase)
+            return replace(Response.html(page), headers=headers)
+        if showing.picture:
+            return replace(Response.html(page), headers={**headers, "X-Plotsrv-Error": drawing.phrase})
         return Response.html(page, drawing.status, **drawing.headers)
+
+    def showing(self, request: Request, asked: Asked, drawing: Drawing | None, started: float | None = None) -> Showing:
+        """What a page can show of a plot at this moment."""
+        good = drawing if drawing and drawing.status == 200 else self.cache.good(asked.key("png"))
+        told = drawing or good
+        inputs = tuple((self.folders.shown(each.path), each.stamp) for each in told.inputs) if told else ()
+        outdated, silence = False, None
+        if drawing and not drawing.volatile:
+            slow = drawing.seconds >= SLOW_SECONDS
+            outdated = slow and self.cache.fresh(asked.key("png"), self.gallery.version) is not drawing
+            silence = None if outdated else self.rhythms.silence(drawing.inputs, time.time())
+        unlive = self.why_not_live(request, asked, good)
+        return Showing(drawing, good, started, silence_words(*silence) if silence else "", inputs, unlive, outdated)
+
+    def why_not_live(self, request: Request, asked: Asked, picture: Drawing | None) -> str:
+        """Why a page that was asked to be live refreshes itself instead; nothing where it need not."""
+        if asked.page["refresh_every"] != LIVE or picture is None:
+            return ""
+        if picture.content_type not in RASTER_TYPES:
+            return "browsers show no live pictures of this kind"
+        return self.live.why_not(stream_name(asked), request.viewer)
+
+    def tag(self, request: Request, showing: Showing) -> str:
+        """The page's ETag, without making the page."""
+        drawings = [each and each.fingerprint for each in (showing.drawing, showing.picture)]
+        asked = (request.path, request.mount, request.query)
+        state = (showing.silence, showing.unlive, showing.outdated)
+        parts = (self.started, self.gallery.version, asked, drawings, state)
+        return f'"{digest(repr(parts).encode())}"'
 
     def image_view(self, request: Request, plot: Plot, format: str) -> Response:
         asked = self.asked(request, plot)
@@ -622,22 +738,74 @@ class Application:
             asked = self.checked(asked)
             if request.prefers_html:
                 return self.form_again(request, asked, asked.status)
-            raise HTTPError(asked.status, "; ".join(f"{name}: {error}" for name, error in asked.errors.items()))
+            raise HTTPError(asked.status, in_one_line(asked.errors))
         if request.method == "HEAD":
             return Response(200, b"", IMAGE_TYPES[format], drawn=False)
         drawing, _ = self.draw(asked, format, wait=None)
         assert drawing  # without a limit, draw waits
         if drawing.status == 200:
             name = re.sub(r"[^A-Za-z0-9._-]", "_", plot.path)[:80] + "." + drawing.ending
-            headers = {"Content-Disposition": f'inline; filename="{name}"'}
+            headers = {"Content-Disposition": f'inline; filename="{name}"', "ETag": drawing.tag}
+            if request.has(drawing.tag):
+                return Response.unchanged(drawing.tag)
             return Response(200, drawing.image, drawing.content_type, headers)
         if request.prefers_html:
             if drawing.errors:
                 return self.form_again(request, replace(asked, errors=drawing.errors), 400)
-            page = plot_page(asked, drawing, self.cache.good(asked.key("png")), None, request.root)
+            page = plot_page(asked, self.showing(request, asked, drawing), request.root)
             return Response.html(page, drawing.status, **drawing.headers)
-        message = "; ".join(f"{name}: {error}" for name, error in drawing.errors.items()) or drawing.error
+        message = in_one_line(drawing.errors) or drawing.error
         raise HTTPError(drawing.status, message, X_Plotsrv_Error="plot", **drawing.headers)
+
+    def live_view(self, request: Request, plot: Plot) -> Response:
+        """The picture as an endless stream: each frame takes the place of the one before."""
+        asked = self.checked(self.asked(request, plot))
+        if asked.errors:
+            raise HTTPError(asked.status, in_one_line(asked.errors))
+        if request.method == "HEAD":
+            return Response(200, b"", LIVE_TYPE, drawn=False)
+
+        name, viewer = stream_name(asked), request.viewer
+        if reason := self.live.why_not(name, viewer):
+            raise HTTPError(503, f"No live picture: {reason}.", Retry_After="5")
+        look = functools.partial(self.look, request, plot)
+        source = LiveSource(look, self.remarked, self.cache.good(asked.key("png")))
+        frames = self.live.frames(name, viewer, source)
+        return Response(200, frames, LIVE_TYPE, {"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+
+    def remarked(self, good: Drawing, failed: Drawing) -> Drawing:
+        """A good picture with what has gone wrong since written on it; itself where that cannot be done."""
+        text = f"{failed.error.rstrip('.')}. The picture is from {moment(good.drawn_at)}."
+        try:
+            job = Job("remark", None, picture=good.image, remark=text)
+            made: Drawing = self.renderer.submit((good.tag, text), job).future.result()
+        except (QueueFull, concurrent.futures.CancelledError):
+            return good
+        return replace(good, image=made.image) if made.status == 200 else good
+
+    def look(self, request: Request, plot: Plot) -> tuple[Drawing, Callable[[], bool]]:
+        """The drawing as it is now, and a function that tells whether it still is: for watchers."""
+        self.gallery.refresh(SLOW_SECONDS, [plot.path])
+        asked = self.asked(request, self.gallery.plots.get(plot.path, plot))
+        if asked.errors:
+            return Drawing(status=asked.status, error="The arguments are wrong."), bool
+        drawing, _ = self.draw(asked, "png", wait=None)
+        assert drawing  # without a limit, draw waits
+
+        asked_at = time.monotonic()
+
+        def is_current() -> bool:
+            nonlocal asked_at
+            self.gallery.refresh(wait=0)
+            if asked.missing_file or time.monotonic() - asked_at > LATEST_SECONDS:
+                asked_at = time.monotonic()
+                again = self.asked(request, asked.plot)
+                if (again.texts, again.missing_file) != (asked.texts, asked.missing_file):
+                    return False
+            key, version = asked.key("png"), self.gallery.version
+            return bool(asked.missing_file) or self.cache.fresh(key, version) is drawing
+
+        return drawing, is_current
 
     def form_again(self, request: Request, asked: Asked, status: int) -> Response:
         page = form_page(asked, self.choices(asked), request.root, show_errors=status != 200)
@@ -653,6 +821,7 @@ class Application:
         notes = [unknown_note(name, fields) for name in request.query if name not in fields]
         texts: dict[str, tuple[str, ...]] = {}
         errors: dict[str, str] = {}
+        sent: list[str] = []
         missing, status = "", 400
         for name, leaf in fields.items():
             try:
@@ -663,7 +832,9 @@ class Application:
                     given = tuple(self.folders.find(text, leaf.paths) for text in given)
                     missing = next((path for path in given if not os.path.exists(path)), missing)
                 elif leaf.free_text and given:
-                    self.folders.refuse_paths(text_pieces(leaf, given[0]))
+                    pieces = text_pieces(leaf, given[0])
+                    self.folders.refuse_paths(pieces)
+                    sent += [piece for piece in pieces if piece == ".." or re.search(r"[/\\\\]", piece)]
             except ValueError as error:
                 errors[name] = str(error)
             except HTTPError as refusal:
@@ -678,7 +849,8 @@ class Application:
                     page[setting.name] = setting.read(texts.pop(setting.name)[0])
                 except ValueError as error:
                     errors[setting.name] = str(error)
-        return Asked(plot, typed, texts, page, self.folders.shown(missing), tuple(notes), errors, status)
+        missing = self.folders.shown(missing)
+        return Asked(plot, typed, texts, page, tuple(sent), missing, tuple(notes), errors, status)
 
     def checked(self, asked: Asked) -> Asked:
         """With what only a render process can say of the arguments: all errors are told at once."""
@@ -700,8 +872,8 @@ class Application:
         asked_at, key, version = time.time(), asked.key(format), self.gallery.version
         if fresh := self.cache.fresh(key, version, on_page=wait is not None):
             return fresh, None
-        size = {name: asked.page[name] for name in ("width", "height", "dpi")}
-        job = Job("draw", asked.plot, asked.texts, format, **size, folders=tuple(self.folders.folders))
+        folders = tuple(self.folders.folders)
+        job = Job("draw", asked.plot, asked.texts, format, **asked.lens, sent=asked.sent, folders=folders)
         while True:
             try:
                 flight = self.renderer.submit((key, version), job)
@@ -722,6 +894,7 @@ class Application:
         if not future.cancelled():
             drawing = future.result()
             self.gallery.watch(drawing.code)
+            self.rhythms.see(drawing.inputs)
             self.cache.keep(key, version, drawing)
 
     def choices(self, asked: Asked) -> dict[str, list[tuple[str, str]]]:
@@ -736,7 +909,17 @@ VIEWS: dict[str, Callable[[Application, Request, Plot], Response]] = {  # by wha
     ".png": functools.partial(Application.image_view, format="png"),
     ".svg": functools.partial(Application.image_view, format="svg"),
     ".pdf": functools.partial(Application.image_view, format="pdf"),
+    LIVE_ENDING: Application.live_view,
 }
+
+
+def in_one_line(errors: Mapping[str, str]) -> str:
+    return "; ".join(f"{name}: {error}" for name, error in errors.items())
+
+
+def stream_name(asked: Asked) -> tuple:
+    """What all the viewers of one live picture have in common."""
+    return asked.plot.path, tuple(sorted(item for item in asked.typed.items() if item[0] != "refresh_every"))
 
 
 def unknown_note(name: str, known: Iterable[str]) -> str:
@@ -768,6 +951,7 @@ pre { padding: .75rem; overflow: auto; max-height: 24rem; font-size: .875rem; wh
   list-style: none; margin: 0; padding: 0; }
 .card { padding: .75rem 1rem; } .card a { font-weight: 600; } .card .aside { font-weight: 400; font-size: .875rem; }
 .picture { background: #fff; display: block; max-width: 100%; height: auto; margin: .75rem 0; }
+.live { background-size: 100% 100%; } .inputs ul { margin: .25rem 0; padding-left: 1.25rem; }
 .error, .note { border-left: .3rem solid var(--bad); background: var(--bad-paper); border-radius: .25rem;
   padding: .5rem .75rem; margin: .75rem 0; }
 .note { border-color: var(--note); background: var(--note-paper); }
@@ -829,8 +1013,9 @@ def inner(content: Any) -> Html:
     return content if isinstance(content, Html) else Html(html.escape(str(content)))
 
 
-def document(title: str, root: str, *body: Any, refresh: float = 0) -> str:
-    """A whole page; `refresh` in seconds, 0 for never."""
+def document(title: str, root: str, *body: Any, refresh: float = 0, icon: str = "") -> str:
+    """A whole page; `refresh` in seconds, 0 for never; `icon` is the inside of an SVG of 16 by 16."""
+    svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16">{icon}</svg>'
     return Html("<!DOCTYPE html>\n") + h(
         "html",
         h(
@@ -839,7 +1024,7 @@ def document(title: str, root: str, *body: Any, refresh: float = 0) -> str:
             h("meta", name="viewport", content="width=device-width, initial-scale=1"),
             h("meta", http_equiv="refresh", content=f"{refresh:g}") if refresh else None,
             h("title", title),
-            h("link", rel="icon", href="data:,"),
+            h("link", rel="icon", href="data:image/svg+xml," + urllib.parse.quote(svg) if icon else "data:,"),
             h("style", Html(STYLE)),
         ),
         h("body", h("header", h("nav", h("a", "Gallery", href=root), aria_label="plotsrv")), h("main", *body)),
@@ -906,7 +1091,7 @@ def form_page(asked: Asked, choices: Mapping[str, list], root: str, show_errors:
         "form",
         own,
         first,
-        h("details", h("summary", "Size of the picture"), folded, open=unfold) if folded else None,
+        h("details", h("summary", "The picture"), folded, open=unfold) if folded else None,
         h("p", h("button", "Show the plot"), " ", h("a", "Reset", href=address + "/form")),
         method="get",
         action=address,
@@ -1014,32 +1199,141 @@ PLAIN_TEXT = {  # what browsers show in these controls; anything else they would
 # -- the plot
 
 
-def plot_page(asked: Asked, drawing: Drawing | None, good: Drawing | None, started: float | None, root: str) -> str:
+@dataclass(frozen=True)
+class Showing:
+    """What there is to show of a plot at this moment."""
+
+    drawing: Drawing | None  # None: it is under way
+    picture: Drawing | None  # the drawing itself, or the last good one
+    started: float | None = None  # when the drawing under way was
+    silence: str = ""  # "no change for …", where the inputs used to change more often
+    inputs: tuple[tuple[str, Stamp | None], ...] = ()
+    unlive: str = ""  # why it has no stream
+    outdated: bool = False  # the inputs have changed since; a slow drawing is shown for as long as it took
+
+    @property
+    def state(self) -> str:
+        """The mark in title and favicon: a key of ICONS."""
+        if self.drawing is None or self.drawing.status == 404:
+            return WAITING
+        return FAILED if self.drawing.status != 200 else STALLED if self.silence else FINE
+
+    @property
+    def title(self) -> str:
+        """The state with what is worth telling of it, for a tab in the background."""
+        value = self.drawing.headline if self.drawing else ""
+        waiting = "waiting" if self.drawing else "drawing"
+        told = {FINE: value, STALLED: "stalled", FAILED: "error", WAITING: waiting}[self.state]
+        return f"{self.state} {told}".strip()
+
+
+FINE, STALLED, FAILED, WAITING = "\u25cf", "\u26a0", "\u2717", "\u2026"
+ICONS = {
+    FINE: '<circle cx="8" cy="8" r="6" fill="#2da44e"/>',
+    STALLED: '<path d="M8 1 15.5 15H.5z" fill="#d4a72c"/>',
+    FAILED: '<path d="m3 3 10 10M13 3 3 13" stroke="#d1242f" stroke-width="3"/>',
+    WAITING: '<circle cx="8" cy="8" r="5" fill="none" stroke="#8c959f" stroke-width="3"/>',
+}
+
+
+def plot_page(asked: Asked, showing: Showing, root: str) -> str:
     """The picture, or the last good one under what went wrong since, or the progress of a slow drawing."""
-    plot, refresh = asked.plot, asked.page["refresh_every"]
+    plot, drawing, shown = asked.plot, showing.drawing, showing.picture
+    refresh = seconds_to_refresh(asked, showing)
     problem = problem_part(drawing) if drawing and drawing.status != 200 else None
-    shown = good if drawing is None or problem else drawing
     body = [heading(plot), noted(asked.notes), problem]
     if drawing is None:
-        body.append(progress_part(started or time.time(), good))
-        refresh = 1
-    elif drawing.status == 404 and refresh:
-        refresh = min(refresh, 5)  # a file that is awaited is looked for more often
-    if shown:
-        when = f"drawn {moment(shown.drawn_at)} in {shown.seconds:.2f} s"
-        stale = "The last good picture, " if problem else ""
-        if shown.content_type != IMAGE_TYPES["pdf"]:  # which no <img> shows
-            alt = f"{plot.title}: {plot.summary or 'plot'}"
-            body.append(h("img", src=shown.data_uri(), alt=alt, class_="picture"))
-        every = f"; the page refreshes itself every {refresh:g} s" if refresh and drawing else ""
-        body.append(h("p", h("small", stale, when, every)))
-    elif refresh and drawing:
-        body.append(h("p", h("small", f"The page refreshes itself every {refresh:g} s.")))
+        body.append(progress_part(showing.started or time.time(), shown))
+    if shown and shown.content_type != IMAGE_TYPES["pdf"]:  # which no <img> shows
+        body.append(picture_part(asked, showing, shown, root))
+    said = caption(asked, showing, refresh)
+    body.append(h("p", h("small", said)) if said else None)
+    body += [h("p", h("small", note)) for note in (shown.notes if shown else ())]
+    body.append(freshness_part(showing))
     body.append(links_part(asked, shown, root))
     told = drawing or shown
     if told and told.output:
         body.append(h("details", h("summary", "What the plot printed"), h("pre", told.output), open=True))
-    return document(f"{plot.title} – plotsrv", root, body, refresh=refresh)
+    return document(f"{showing.title} – {plot.title}", root, body, refresh=refresh, icon=ICONS[showing.state])
+
+
+def caption(asked: Asked, showing: Showing, refresh: float) -> str:
+    """One sentence: from when the picture is, and how the page keeps up."""
+    shown, parts = showing.picture, []
+    if shown:
+        last = "the last good picture, " if showing.drawing and showing.drawing.status != 200 else ""
+        parts.append(f"{last}drawn {moment(shown.drawn_at)} in {shown.seconds:.2f} s")
+    if showing.outdated:
+        parts.append("the data have changed since")
+    if showing.drawing and is_live(asked, showing):
+        parts.append(f"live: a new picture as soon as the data change, all else every {refresh:g} s")
+    elif showing.drawing and refresh:
+        why = f", since {showing.unlive}" if showing.unlive else ""
+        parts.append(f"the page refreshes itself every {refresh:g} s{why}")
+    text = "; ".join(parts)
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
+
+
+def seconds_to_refresh(asked: Asked, showing: Showing) -> float:
+    """After how many seconds a page shall reload itself; 0 for never."""
+    if showing.drawing is None:
+        return 1
+    every: float | str = asked.page["refresh_every"]
+    if every == LIVE:
+        every = RENEW_SECONDS if is_live(asked, showing) else FALLBACK_SECONDS
+    if showing.outdated:
+        return min(float(every), max(FALLBACK_SECONDS, showing.drawing.seconds))
+    longest = AWAITED_SECONDS if showing.drawing.status == 404 else math.inf
+    return min(float(every), longest)
+
+
+def is_live(asked: Asked, showing: Showing) -> bool:
+    """Does the page show a stream? One with a problem reloads itself instead, and so tells when it is over."""
+    fine = showing.drawing is not None and showing.drawing.status == 200
+    return fine and asked.page["refresh_every"] == LIVE and not showing.unlive
+
+
+def picture_part(asked: Asked, showing: Showing, shown: Drawing, root: str) -> Html:
+    """The picture, inside the page, so that a refresh never blanks it; a live one behind its stream."""
+    alt = f"{asked.plot.title}: {asked.plot.summary or 'plot'}"
+    if not is_live(asked, showing):
+        return h("img", src=shown.data_uri(), alt=alt, class_="picture")
+    address = root + urllib.parse.quote(asked.plot.path) + LIVE_ENDING + query_text(asked)
+    behind = f"background-image: url({shown.data_uri()})"
+    width, height = shown.pixels
+    return h("img", src=address, alt=alt, class_="picture live", style=behind, width=width, height=height)
+
+
+def query_text(asked: Asked) -> str:
+    """The query as it came, but for what nobody knows."""
+    pairs = [(name, text) for name, texts in asked.typed.items() for text in texts]
+    return "?" + urllib.parse.urlencode(pairs) if pairs else ""
+
+
+def freshness_part(showing: Showing) -> list[Html]:
+    """Which files were read, how large they are and when they changed last; and whether that is long ago."""
+    lines = [h("p", showing.silence[0].upper() + showing.silence[1:] + ".", class_="note")] if showing.silence else []
+    items = [h("li", h("small", input_words(path, stamp))) for path, stamp in showing.inputs]
+    if items:
+        first, rest = items[:INPUTS_SHOWN], items[INPUTS_SHOWN:]
+        more = h("details", h("summary", h("small", f"and {len(rest):,} more")), h("ul", rest)) if rest else None
+        lines.append(h("section", h("small", "Inputs:"), h("ul", first), more, class_="inputs"))
+    return lines
+
+
+def input_words(path: str, stamp: Stamp | None) -> str:
+    if stamp is None:
+        return f"{path}: not there"
+    size = "" if stat.S_ISDIR(stamp.mode) else f"{in_words(stamp.size, BYTES)}, "
+    return f"{path}: {size}last changed {moment(stamp.changed_ns / 1e9)}"
+
+
+def silence_words(silence: float, usual: float) -> str:
+    """How long nothing has changed; told in doubling steps, so that the page stays the same for as long."""
+    unit = next(seconds for seconds in (86400, 3600, 60, 5) if silence >= seconds)
+    steps = unit * 2 ** int(math.log2(silence / unit))
+    every = in_words(usual, AGES) if usual >= 1 else f"{usual:.1g} s"
+    return f"no change for over {in_words(steps, AGES)}; it used to change every {every}"
 
 
 def problem_part(drawing: Drawing) -> Html:
@@ -1063,11 +1357,9 @@ def progress_part(started: float, good: Drawing | None) -> Html:
 
 def links_part(asked: Asked, shown: Drawing | None, root: str) -> Html:
     """Links to the form and to the picture alone, with the same arguments; defaults are left out."""
-    address = root + urllib.parse.quote(asked.plot.path)
-    changed = [(name, text) for name, texts in asked.typed.items() for text in texts]
-    query = "?" + urllib.parse.urlencode(changed) if changed else ""
+    address, query = root + urllib.parse.quote(asked.plot.path), query_text(asked)
     endings = ["png"] if shown and shown.own else ["png", "svg", "pdf"]  # .png serves any picture that is one already
-    links = [h("a", "Form", href=f"{address}/form{query}")] if any(leaves(asked.plot.fields)) or changed else []
+    links = [h("a", "Form", href=f"{address}/form{query}")] if any(leaves(asked.plot.fields)) or query else []
     if not links:
         links = [h("a", "Settings", href=f"{address}/form")]
     links += [
@@ -1099,7 +1391,194 @@ def error_picture(message: str) -> bytes:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# 5 Rendering: the only place where a plot is called, never in the server's own process.
+# 5 Live: one drawing, many viewers; a stream ends when its viewer leaves.
+#
+#     a watcher's thread: look (draw) -> publish -> wait until the drawing is no longer current -> look …
+#     a stream's thread:  frames -> door -> browser
+
+LIVE_TYPE = "multipart/x-mixed-replace; boundary=frame"
+RASTER_TYPES = ("image/png", "image/jpeg", "image/gif", "image/webp")  # what may take each other's place in an <img>
+
+
+class LiveSource(typing.NamedTuple):
+    """Where a live picture comes from."""
+
+    look: Callable[[], tuple[Drawing, Callable[[], bool]]]  # the drawing of this moment; and: is it still current?
+    remark: Callable[[Drawing, Drawing], Drawing]  # a good picture, with what has gone wrong since written on it
+    good: Drawing | None = None  # the last good picture, as far as there is one already
+
+
+class Watcher:
+    """One plot with its arguments, drawn anew as soon as what it read has changed, for all who look at it."""
+
+    def __init__(self, source: LiveSource):
+        self.source = source
+        self.good = source.good or Drawing()  # the last good picture
+        self.frame = Drawing()  # what is shown
+        self.number = 0  # of the frame, counted from 1
+        self.changed = threading.Condition()  # notified with each new frame
+        self.viewers = 0
+        self.left_at = 0.0  # when the last viewer left
+
+    @property
+    def is_wanted(self) -> bool:
+        return self.viewers > 0 or time.monotonic() - self.left_at < LINGER_SECONDS
+
+    def watch(self) -> None:
+        """Draw, publish, wait until that is no longer current, and begin again, for as long as somebody looks."""
+        failing_since, remarked = math.inf, ""
+        while self.is_wanted:
+            began = time.monotonic()
+            drawing, is_current = self.source.look()
+            until = math.inf
+            if drawing.volatile:
+                until, is_current = began + max(VOLATILE_SECONDS, 2 * drawing.seconds), lambda: True
+            if drawing.status == 200:
+                self.good, failing_since, remarked = drawing, math.inf, ""
+                self.publish(drawing)
+            elif self.good.image and drawing.error != remarked:
+                failing_since = min(failing_since, began)
+                if self.wait_while(is_current, min(until, failing_since + REMARK_SECONDS)) and self.is_wanted:
+                    remarked = drawing.error
+                    self.publish(self.source.remark(self.good, drawing))
+            self.wait_while(is_current, until)
+            time.sleep(max(0, began + APART_SECONDS - time.monotonic()))
+
+    def publish(self, drawing: Drawing) -> None:
+        """Make a drawing the frame that viewers get; an equal picture is none."""
+        if drawing.image != self.frame.image:
+            with self.changed:
+                self.frame = drawing
+                self.number += 1
+                self.changed.notify_all()
+
+    def wait_while(self, is_current: Callable[[], bool], until: float) -> bool:
+        """Wait until then, or until the drawing is no longer current; True where it still is.
+
+        Looking takes a twentieth of the time at most.
+        """
+        while self.is_wanted and (left := until - time.monotonic()) > 0:
+            began = time.perf_counter()
+            if not is_current():
+                return False
+            time.sleep(min(left, max(POLL_SECONDS, 20 * (time.perf_counter() - began))))
+        return True
+
+    def next_frame(self, seen: int, seconds: float) -> tuple[int, Drawing]:
+        """The frame after the one with this number; the same again where none comes within so many seconds."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.number != seen, seconds)
+            return self.number, self.frame
+
+
+@dataclass(eq=False)
+class Stream:
+    """One viewer's connection."""
+
+    name: tuple  # of the plot and its arguments
+    viewer: tuple[str, str]  # address and User-Agent
+    watcher: Watcher
+    ended: bool = False
+
+
+class Live:
+    """All the streams there are: at most `limit` for each viewer, whose browser opens no more than six connections."""
+
+    def __init__(self, limit: int):
+        self.limit = limit
+        self.streams: list[Stream] = []
+        self.watchers: dict[tuple, Watcher] = {}
+        self.promised: dict[tuple, float] = {}  # places, by name and viewer, and since when
+        self.lock = threading.Lock()
+
+    def why_not(self, name: tuple, viewer: tuple[str, str]) -> str:
+        """Why this viewer may have no further stream; nothing where it may: then a place is kept for it for a while.
+
+        A stream of the same name would give way to the new one, as when a page is reloaded.
+        """
+        if not self.limit:
+            return "there are no live pictures here"
+        now = time.monotonic()
+        with self.lock:
+            self.promised = {key: since for key, since in self.promised.items() if now - since < LINGER_SECONDS}
+            names = [stream.name for stream in self.streams if stream.viewer == viewer and not stream.ended]
+            names += [each for each, whose in self.promised if whose == viewer and each not in names]
+            if len(names) >= self.limit and name not in names:
+                return f"this browser has {self.limit} live pictures already"
+            self.promised[name, viewer] = now
+        return ""
+
+    def frames(self, name: tuple, viewer: tuple[str, str], source: LiveSource) -> Iterator[bytes]:
+        """The chunks of a stream, for as long as somebody takes them; empty ones while nothing changes.
+
+        A browser shows a part only when it has got the header of the next one.
+        """
+        stream = self.enter(name, viewer, source)
+        try:
+            seen, sent_at, kind = 0, 0.0, ""
+            while not stream.ended:
+                number, frame = stream.watcher.next_frame(seen, HEARTBEAT_SECONDS)
+                repeat = number and time.monotonic() - sent_at > REPEAT_SECONDS  # proxies cut silent connections
+                if number == seen and not repeat:
+                    yield b""
+                    continue
+                kind = kind or frame.content_type
+                part = f"--frame\r\nContent-Type: {kind}\r\n\r\n".encode()
+                yield (b"" if seen else part) + frame.image + b"\r\n" + part
+                seen, sent_at = number, time.monotonic()
+        finally:
+            self.leave(stream)
+
+    def enter(self, name: tuple, viewer: tuple[str, str], source: LiveSource) -> Stream:
+        with self.lock:
+            theirs = [stream for stream in self.streams if stream.viewer == viewer and not stream.ended]
+            if len(theirs) >= self.limit:
+                for stream in [stream for stream in theirs if stream.name == name][:1]:
+                    stream.ended = True
+            if name not in self.watchers:
+                self.watchers[name] = Watcher(source)
+                threading.Thread(target=self.watch, args=(name,), name="watcher", daemon=True).start()
+            self.promised.pop((name, viewer), None)
+            stream = Stream(name, viewer, self.watchers[name])
+            stream.watcher.viewers += 1
+            self.streams.append(stream)
+        return stream
+
+    def leave(self, stream: Stream) -> None:
+        with self.lock:
+            self.streams.remove(stream)
+            stream.watcher.viewers -= 1
+            stream.watcher.left_at = time.monotonic()
+
+    def watch(self, name: tuple) -> None:
+        """A watcher's thread: it ends some time after the last viewer has left; where it fails, so do its streams."""
+        watcher = self.watchers[name]
+        try:
+            while not self.forget(name):
+                watcher.watch()
+        finally:
+            with self.lock:
+                if self.watchers.get(name) is watcher:
+                    del self.watchers[name]
+                    for stream in self.streams:
+                        stream.ended |= stream.watcher is watcher
+
+    def forget(self, name: tuple) -> bool:
+        """Forget a watcher, unless somebody wants it after all; whether it is forgotten."""
+        with self.lock:
+            if self.watchers[name].is_wanted:
+                return False
+            del self.watchers[name]
+            return True
+
+    def close(self) -> None:
+        with self.lock:
+            for stream in self.streams:
+                stream.ended = True
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# 6 Rendering: the only place where a plot is called, never in the server's own process.
 #
 #     request threads -> Renderer.submit -> flight (one for equal requests) -> pool thread
 #     pool thread -> RenderProcess.ask == Job ==> work_off: import, bind, call, figure_bytes
@@ -1729,7 +2208,7 @@ def sendable(text: str) -> str:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# 6 Plots: finds and describes plot functions; never calls one.
+# 7 Plots: finds and describes plot functions; never calls one.
 
 PREFIX = "plot_"
 SHIPPED = "plotsrv_plots"  # the package of the plots that come with plotsrv
@@ -2067,7 +2546,7 @@ def plot_function(plot: Plot) -> Callable:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# 7 Forms: one table maps annotations to controls. Precedence: annotation, default, docstring, text.
+# 8 Forms: one table maps annotations to controls. Precedence: annotation, default, docstring, text.
 
 EMPTY = inspect.Parameter.empty
 BOOLS = {"1": True, "true": True, "on": True, "yes": True, "0": False, "false": False, "off": False, "no": False}
@@ -2184,7 +2663,7 @@ class FormErrors(Exception):
     """What is wrong with the arguments, all at once: messages by field."""
 
     def __init__(self, errors: Mapping[str, str]):
-        super().__init__("; ".join(f"{name}: {error}" for name, error in errors.items()))
+        super().__init__(in_one_line(errors))
         self.errors = errors
 
 
@@ -3156,6 +3635,7 @@ def page(
     width: typing.Annotated[int | None, range(50, SIDE_PIXELS + 1)] = None,
     height: typing.Annotated[int | None, range(50, SIDE_PIXELS + 1)] = None,
     dpi: typing.Annotated[int | None, range(20, 401)] = None,
+    thin: bool = True,
 ) -> None:
     """What every page asks for besides
 
@@ -3163,11 +3643,13 @@ def page(
     :param width: pixels; as the plot has it where left empty
     :param height: pixels
     :param dpi: dots an inch; more makes text and lines bigger
+    :param thin: draw a line of far more points than pixels with as many as can be seen
     """
 
 
 def page_fields() -> tuple[Field, ...]:
-    seconds = {
+    seconds: dict[Any, str] = {
+        LIVE: "live: as soon as the data change",
         1: "every second",
         5: "every 5 s",
         10: "every 10 s",
@@ -3177,9 +3659,11 @@ def page_fields() -> tuple[Field, ...]:
     }
     fields = []
     for entry in form_of(page):
-        read = functools.partial(lambda kind, text: kind.value(text) if text else None, entry.kind)
+        read = functools.partial(
+            lambda kind, text: kind.value(text) if text not in ("", LIVE) else text or None, entry.kind
+        )
         fields.append(replace(entry.field, default=entry.parameter.default, read=read))
-    choices = tuple((f"{number:g}", label) for number, label in seconds.items())
+    choices = tuple((str(number), label) for number, label in seconds.items())
     return (
         replace(fields[0], control="select", choices=choices, texts=(f"{REFRESH_SECONDS:g}",), allowed=""),
         *fields[1:],
@@ -3189,7 +3673,7 @@ def page_fields() -> tuple[Field, ...]:
 PAGE_FIELDS = page_fields()
 
 # ---------------------------------------------------------------------------------------------------------------------
-# 8 Freshness: what a drawing depends on, and whether it is still good.
+# 9 Freshness: what a drawing depends on, and whether it is still good.
 
 
 class Stamp(typing.NamedTuple):
@@ -3750,7 +4234,7 @@ def file_of(module: Any) -> str:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# 9 Figures: from what a plot returns to bytes.
+# 10 Figures: from what a plot returns to bytes.
 
 MAGIC = {  # the first bytes of a picture that is one already
     b"\x89PNG\r\n": "image/png",
@@ -3928,7 +4412,7 @@ def thinning(on: bool) -> contextlib.AbstractContextManager[Any]:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# 10 Access: who may ask, and for which files. Safe by default.
+# 11 Access: who may ask, and for which files. Safe by default.
 
 FORWARDED = ("forwarded", "x-forwarded-", "x-real-ip", "via")  # how a proxy's header fields begin
 FOLLOW = "Start plotsrv with the folder as an argument to allow it: python plotsrv.py FOLDER"
@@ -4079,6 +4563,7 @@ def kept_token() -> str:
     return token
 
 
+HIDDEN = re.compile(r"[/\\]\.")  # in a resolved path, which has no parts . and ..
 LATEST = "latest"  # instead of a file's name: the newest there is
 KERNEL_FOLDERS = ("/proc/", "/sys/", "/dev/")
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|[A-Za-z][A-Za-z+-]+:|//|\\\\")  # or a UNC path; but not log.09:41.csv
@@ -4143,14 +4628,14 @@ class DataFolders:
         """Does a resolved path lie in a data folder, and in none of its hidden ones?"""
         if (real + "/").startswith(KERNEL_FOLDERS):
             return False
-        below = [os.path.relpath(real, folder) for folder in self.folders if Path(real).is_relative_to(folder)]
-        return any(not any(part.startswith(".") for part in Path(each).parts) for each in below)
+        tops = [os.path.join(folder, "") for folder in self.folders]
+        return any(not HIDDEN.search(real, len(top) - 1) for top in tops if os.path.join(real, "").startswith(top))
 
     def shown(self, path: str) -> str:
         """A path as the user would write it: relative to the data folder it lies in."""
         for folder in self.folders:
-            if os.path.isabs(path) and Path(path).is_relative_to(folder):
-                return os.path.relpath(path, folder)
+            if path == folder or path.startswith(os.path.join(folder, "")):
+                return path[len(os.path.join(folder, "")) :] or "."
         return path
 
     def refuse_paths(self, texts: Iterable[str]) -> None:
@@ -4207,7 +4692,7 @@ def ago(seconds: float) -> str:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# 11 Command line: options only, no logic.
+# 12 Command line: options only, no logic.
 
 
 def serve(

@@ -11,7 +11,18 @@ import types
 import pytest
 
 import plotsrv
-from plotsrv import Access, Application, DataFolders, Drawing, DrawingCache, Flight, HTTPError, QueueFull, Request
+from plotsrv import (
+    Access,
+    Application,
+    DataFolders,
+    Drawing,
+    DrawingCache,
+    Flight,
+    HTTPError,
+    Input,
+    QueueFull,
+    Request,
+)
 
 PERSON = "text/html,application/xhtml+xml,*/*;q=0.8"  # what browsers accept where somebody navigates
 ELEMENT = "image/avif,image/webp,image/*,*/*;q=0.8"  # and what they accept for an <img>
@@ -101,8 +112,8 @@ class FakeRenderer:
         self.keys.append(key)
         self.jobs.append(job)
         if self.answer:
-            future.set_result(self.answer)
-        return Flight(future, time.time() - 7)
+            future.set_result(plotsrv.replace(self.answer))
+        return Flight(future, time.time() if self.answer else time.time() - 7)
 
     def close(self):
         self.closed = True
@@ -147,6 +158,7 @@ STANDING = {
     "Cache-Control": "private, no-cache",
     "Vary": "Accept, Cookie",
 }
+UNKEPT = {"Cache-Control": "no-store"}  # instead: of what never ends
 POLICY = {
     "default-src": "'none'",
     "img-src": "'self' data:",
@@ -164,14 +176,19 @@ def checked(response):
     assert len(names) == len(set(names))
     assert all(re.fullmatch(r"[\x20-\x7e]*", value) for _, value in fields)
     headers = dict(fields)
-    assert STANDING.items() <= headers.items()
+    assert (STANDING | (UNKEPT if response.endless else {})).items() <= headers.items()
     policy = dict(each.strip().partition(" ")[::2] for each in headers["Content-Security-Policy"].split(";"))
-    if headers["Content-Type"] == "image/svg+xml":
+    if headers.get("Content-Type") == "image/svg+xml":
         assert policy.pop("sandbox") == ""
     assert policy == POLICY
     assert re.fullmatch(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", headers["Date"])
-    assert headers.get("Content-Length") == (str(len(response.body)) if response.drawn else None)
-    assert headers["Content-Type"] in (*TYPES, "image/png", "image/jpeg", "application/pdf", "application/json")
+    assert re.fullmatch(r'"[0-9a-f]{24}"', headers.get("ETag", f'"{0:024}"'))
+    if response.status == 304:
+        assert not {"Content-Type", "Content-Length"} & headers.keys() and response.body == b""
+        return response
+    known = response.drawn and not response.endless
+    assert headers.get("Content-Length") == (str(len(response.body)) if known else None)
+    assert headers["Content-Type"] in TYPES
     if headers["Content-Type"].startswith("text/html"):
         page = Tags(response.body.decode())
         assert not page.all("script") and "javascript:" not in response.body.decode().lower()
@@ -181,7 +198,22 @@ def checked(response):
     return response
 
 
-TYPES = ("text/html; charset=utf-8", "image/svg+xml")
+TYPES = ("text/html; charset=utf-8", "application/json", plotsrv.LIVE_TYPE, "image/jpeg", *plotsrv.IMAGE_TYPES.values())
+QUICK = ("POLL", "APART", "VOLATILE", "HEARTBEAT", "REMARK", "LINGER")
+
+
+def hasten(monkeypatch):
+    """Let what waits for seconds wait for hundredths of them."""
+    for name in QUICK:
+        monkeypatch.setattr(plotsrv, f"{name}_SECONDS", 0.01)
+
+
+def eventually(condition, seconds=5):
+    """Does the condition come true before long?"""
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return condition()
 
 
 class Site:
@@ -213,6 +245,11 @@ class Site:
     def fails(self, status=500, error="ValueError: no such luck", **changes):
         self.draws(status=status, error=error, **changes)
 
+    def reads(self, *paths, **changes):
+        """From now on drawings come out as those of a plot that reads these files."""
+        inputs = tuple(Input.of(str(path)) for path in paths)
+        self.draws(**dict(image=PICTURE, inputs=inputs, volatile=False) | changes)
+
     def file(self, name, text="1,2\n"):
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -223,6 +260,15 @@ class Site:
 @pytest.fixture
 def site(tmp_path):
     return Site(tmp_path)
+
+
+@pytest.fixture
+def live(site, monkeypatch):
+    """A site whose live pictures do not keep a test waiting; afterwards none is watched any more."""
+    hasten(monkeypatch)
+    yield site
+    site.application.live.close()
+    assert eventually(lambda: not site.application.live.watchers)
 
 
 def refresh_of(page):
@@ -609,7 +655,7 @@ def test_new_code_makes_new_drawings(site):
 
 def test_modules_that_a_drawing_loaded_are_watched(site):
     """What a plot imports while it draws is part of its code."""
-    module = plotsrv.Input.of(str(site.file("shared.py")))
+    module = Input.of(str(site.file("shared.py")))
     site.draws(image=PICTURE, code=(module,))
     site.page("/mine/clock")
     assert set(site.gallery.watched) == {module}
@@ -853,6 +899,511 @@ def test_a_progress_page_refreshes_itself_whatever_was_asked(slow, refresh):
     assert refresh_of(slow.page("/mine/clock?refresh_every=" + refresh)) == 1
 
 
+# -- what has not changed
+
+
+def tag_of(response):
+    return response.headers["ETag"]
+
+
+def again(site, target, tag, **changes):
+    """The response to somebody who holds what has this tag."""
+    return site.get(target, if_none_match=tag, **changes)
+
+
+def test_an_unchanged_page_is_the_same_byte_for_byte(site):
+    """However often it is asked for, and without a second drawing."""
+    site.reads(site.file("a.csv"))
+    target = "/mine/log?file_path=a.csv"
+    assert site.page(target) == site.page(target)
+    assert tag_of(site.get(target)) == tag_of(site.get(target))
+    assert len(site.renderer.jobs) == 1
+
+
+@pytest.mark.parametrize("ending", ["", ".png", ".svg", ".pdf"])
+def test_who_holds_an_unchanged_page_or_picture_is_told_so(site, ending):
+    """304, with no body, and neither type nor length."""
+    site.reads(site.file("a.csv"))
+    target = f"/mine/log{ending}?file_path=a.csv"
+    tag = tag_of(site.get(target))
+    response = again(site, target, tag)
+    assert (response.status, tag_of(response)) == (304, tag)
+
+
+@pytest.mark.parametrize("ending", ["", ".png"])
+def test_who_holds_something_else_gets_the_whole(site, ending):
+    """Another tag, and none, are the same to us."""
+    site.reads(site.file("a.csv"))
+    target = f"/mine/log{ending}?file_path=a.csv"
+    for held in ('"' + "0" * 24 + '"', "", '""', "nonsense"):
+        assert again(site, target, held).status == 200
+
+
+@pytest.mark.parametrize("ending", ["", ".png"])
+def test_a_change_of_what_the_plot_read_makes_another_tag(site, ending):
+    """The page and the picture are drawn anew."""
+    path = site.file("a.csv")
+    site.reads(path)
+    target = f"/mine/log{ending}?file_path=a.csv"
+    tag = tag_of(site.get(target))
+    site.reads(site.file("a.csv", "1,2\n3,4\n"), image=PICTURE + b"2", drawn_at=NOW + 5)
+    response = again(site, target, tag)
+    assert response.status == 200 and tag_of(response) != tag
+    assert len(site.renderer.jobs) == 2
+
+
+def test_a_page_that_was_drawn_anew_is_another_though_the_picture_is_the_same(site):
+    """It tells when it was drawn; the picture alone is unchanged."""
+    path = site.file("a.csv")
+    site.reads(path)
+    tags = {ending: tag_of(site.get(f"/mine/log{ending}?file_path=a.csv")) for ending in ("", ".png")}
+    site.reads(site.file("a.csv", "1,2\n3,4\n"), drawn_at=NOW + 5)
+    statuses = [again(site, f"/mine/log{ending}?file_path=a.csv", tag).status for ending, tag in tags.items()]
+    assert statuses == [200, 304]
+
+
+def test_a_volatile_plot_is_drawn_anew_each_time(site):
+    """Nothing tells that it would come out the same; where its picture did, that is not sent again."""
+    tag = tag_of(site.get("/mine/clock.png"))
+    assert again(site, "/mine/clock.png", tag).status == 304
+    assert len(site.renderer.jobs) == 2
+
+
+def test_new_code_makes_another_tag(site):
+    """What the page says of the plot may have changed."""
+    site.reads()
+    tag = tag_of(site.get("/mine/clock"))
+    site.gallery.version += 1
+    assert again(site, "/mine/clock", tag).status == 200
+
+
+@pytest.mark.parametrize("query", ["?refresh_every=5", "?nonsense=1", "?width=500", "?refresh_every=live"])
+def test_pages_of_different_queries_have_different_tags(site, query):
+    """Also where the drawing is the same."""
+    site.reads()
+    assert tag_of(site.get("/mine/clock")) != tag_of(site.get("/mine/clock" + query))
+
+
+def test_a_server_that_was_started_anew_knows_no_older_tags_of_pages(site, tmp_path):
+    """Its pages may look different."""
+    site.reads()
+    later = Site(tmp_path)
+    later.application.started += 1
+    later.reads()
+    assert again(later, "/mine/clock", tag_of(site.get("/mine/clock"))).status == 200
+
+
+def test_a_failure_has_no_tag(site):
+    """It is told in full each time, whatever is held."""
+    site.fails()
+    assert "ETag" not in site.get("/mine/clock").headers
+
+
+@pytest.mark.parametrize("ending", ["", ".png"])
+def test_a_failure_is_never_unchanged(site, ending):
+    """Not even for a client that holds anything at all."""
+    site.fails()
+    assert again(site, "/mine/clock" + ending, "*").status == 500
+
+
+def test_a_page_with_the_last_good_picture_has_a_tag_of_its_own(site):
+    """It is unchanged for as long as the error and the picture are."""
+    path = site.file("a.csv")
+    site.reads(path)
+    target = "/mine/log?file_path=a.csv"
+    good = tag_of(site.get(target))
+    path.unlink()
+    bad = tag_of(site.get(target))
+    assert bad != good
+    assert again(site, target, bad).status == 304 and again(site, target, good).status == 200
+
+
+def test_a_progress_page_has_no_tag(slow):
+    """It tells the time so far, and is another each second."""
+    slow.renderer.answer = None
+    assert "ETag" not in dict(slow.application.respond(make_request("/mine/clock")).header_fields())
+
+
+def test_access_is_decided_before_a_tag_is_looked_at(site):
+    """A stranger does not learn whether something has changed."""
+    site.reads()
+    tag = tag_of(site.get("/mine/clock"))
+    assert again(site, "/mine/clock", tag, owner=False).status == 401
+    assert again(site, "/mine/clock", tag, host="evil.example").status == 421
+
+
+def test_many_viewers_of_one_plot_cost_one_drawing(site):
+    """Page and picture, whoever asks, for as long as nothing changes."""
+    site.reads(site.file("a.csv"))
+    for target in ("/mine/log?file_path=a.csv", "/mine/log.png?file_path=a.csv") * 10:
+        assert site.get(target).status == 200
+    assert len(site.renderer.jobs) == 1
+
+
+def test_a_drawing_that_was_begun_before_a_change_does_not_answer_who_asks_after_it(site):
+    """Who joins it while it is under way gets the next one."""
+    path = site.file("a.csv")
+    outdated = Drawing(b"outdated", inputs=(Input.of(str(path)),), volatile=False)
+    site.reads(site.file("a.csv", "longer than before"))
+    under_way = concurrent.futures.Future()
+    under_way.set_result(outdated)
+    flights = [Flight(under_way, time.time() - 1)]
+    submit = site.renderer.submit
+    site.renderer.submit = lambda key, job: flights.pop() if flights else submit(key, job)
+    assert site.get("/mine/log.png?file_path=a.csv").body == PICTURE
+
+
+# -- what the page tells of its inputs
+
+
+def test_a_page_tells_what_was_read(site):
+    """Paths as they are below the data folder, with size and time of the last change."""
+    path = site.file("runs/a.csv", "x" * 2_000)
+    os.utime(path, (NOW, NOW))
+    site.reads(path)
+    page = site.page("/mine/log?file_path=runs/a.csv")
+    assert re.search(r"runs/a.csv: 2 kB, last changed 2023-11-1\d \d\d:\d\d:\d\d [+-]\d{4}", page)
+    assert str(site.folder) not in page
+
+
+def drawn_at_ages(site, *ages, **changes):
+    """A page whose file was found so many seconds old, one drawing after the other."""
+    path = site.file("a.csv")
+    for age in ages:
+        os.utime(path, (time.time() - age,) * 2)
+        site.reads(path, **changes)
+        response = site.get("/mine/log?file_path=a.csv")
+    return response
+
+
+def test_a_file_that_used_to_change_often_and_does_no_longer_is_told(site):
+    """In the page, in its title, and by another tag."""
+    before = drawn_at_ages(site, 720, 715, 710)
+    response = drawn_at_ages(site, 705)
+    page = response.body.decode()
+    assert "No change for over 8 min; it used to change every 5 s." in page
+    assert "<title>⚠ stalled – log</title>" in page
+    assert (
+        tag_of(response) != tag_of(before) and again(site, "/mine/log?file_path=a.csv", tag_of(response)).status == 304
+    )
+
+
+@pytest.mark.parametrize(
+    ("ages", "changes"),
+    [
+        ((705,), {}),
+        ((720, 715, 710), {}),
+        ((30, 20, 10, 0), {}),
+        ((2700, 1800, 900, 700), {}),
+        ((720, 715, 710, 705), {"volatile": True}),
+    ],
+    ids=["seen once", "seen too seldom", "still changing", "changing seldom", "volatile"],
+)
+def test_a_silence_that_is_nothing_unusual_is_not_told(site, ages, changes):
+    """Ten times the usual interval is, for a file that was seen to change often enough."""
+    page = drawn_at_ages(site, *ages, **changes).body.decode()
+    assert "o change for" not in page and "<title>●" in page
+
+
+def test_the_title_carries_what_the_drawing_tells(site):
+    """The value of its first line."""
+    site.draws(image=PICTURE, headline="loss 0.123")
+    assert "<title>● loss 0.123 – clock</title>" in site.page("/mine/clock")
+
+
+def test_the_last_good_picture_tells_when_it_is_from(site):
+    """Through an error, and while a file is not there."""
+    path = site.file("a.csv")
+    site.reads(path)
+    site.page("/mine/log?file_path=a.csv")
+    path.unlink()
+    page = site.page("/mine/log?file_path=a.csv")
+    assert re.search(r"last good picture, drawn 2023-11-1\d \d\d:\d\d:\d\d", page)
+    assert "<title>… waiting – log</title>" in page
+
+
+# -- live
+
+
+def stream_of(site, target="/mine/clock.live", **changes):
+    """The response of a live picture; its chunks are taken by the test."""
+    response = site.get(target, accept=ELEMENT, **changes)
+    assert (response.status, response.content_type) == (200, plotsrv.LIVE_TYPE)
+    return response
+
+
+def first_chunk(response):
+    """The first chunk with something in it."""
+    return next(filter(None, response.body))
+
+
+def test_a_live_page_has_its_stream_with_the_same_arguments(site):
+    """And the picture behind it; it renews itself every minute."""
+    page = site.page("/mine/line?freq=2.5&refresh_every=live")
+    (image,) = Tags(page).all("img")
+    assert image["src"] == "../mine/line.live?freq=2.5&refresh_every=live"
+    assert "url(data:image/png;base64," in image["style"]
+    assert refresh_of(page) == plotsrv.RENEW_SECONDS
+
+
+def test_a_live_picture_is_a_stream_of_frames(live):
+    """Each a part of its own; no cache and no proxy holds it back."""
+    response = stream_of(live)
+    assert response.endless and response.headers["X-Accel-Buffering"] == "no"
+    part = b"--frame\r\nContent-Type: image/png\r\n\r\n"
+    assert first_chunk(response) == part + PICTURE + b"\r\n" + part
+    response.close()
+
+
+def test_a_page_and_its_stream_cost_one_drawing(live):
+    """As long as nothing changes."""
+    live.reads(live.file("a.csv"))
+    live.page("/mine/log?file_path=a.csv&refresh_every=live")
+    for _ in range(3):
+        assert PICTURE in first_chunk(stream_of(live, "/mine/log.live?file_path=a.csv&refresh_every=live"))
+    assert len(live.renderer.jobs) == 1
+
+
+def test_a_stream_shows_a_change_of_its_file(live):
+    """A frame with the new picture."""
+    path = live.file("a.csv")
+    live.reads(path)
+    response = stream_of(live, "/mine/log.live?file_path=a.csv")
+    first_chunk(response)
+    live.reads(live.file("a.csv", "longer than before"), image=b"the next picture")
+    assert b"the next picture" in first_chunk(response)
+
+
+def test_a_stream_shows_a_file_that_was_awaited(live):
+    """Until it is there, nothing is drawn, and nothing sent."""
+    response = stream_of(live, "/mine/log.live?file_path=a.csv")
+    assert next(response.body) == next(response.body) == b"" and not live.renderer.jobs
+    live.reads(live.file("a.csv"))
+    assert PICTURE in first_chunk(response)
+
+
+def test_head_of_a_live_picture_opens_no_stream(site):
+    """Nothing is drawn or watched."""
+    response = site.get("/mine/clock.live", method="HEAD")
+    assert (response.status, response.body, response.content_type) == (200, b"", plotsrv.LIVE_TYPE)
+    assert not site.application.live.streams and not site.renderer.jobs
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("/mine/nothing.live", 404),
+        ("/mine/need.live", 400),
+        ("/mine/line.live?freq=1&freq=2", 400),
+        ("/mine/line.live?refresh_every=often", 400),
+        ("/mine/log.live?file_path=../x", 403),
+    ],
+)
+def test_a_live_picture_that_cannot_be_is_a_picture_of_the_reason(site, target, status):
+    """With its status, as any other picture."""
+    response = site.get(target, accept=ELEMENT)
+    assert (response.status, response.content_type) == (status, "image/svg+xml")
+    assert not site.application.live.watchers
+
+
+def test_a_browser_has_four_streams_and_the_fifth_page_refreshes_itself(live):
+    """Of six connections to a host, some are left for pages; another browser is another viewer."""
+    streams = [stream_of(live, f"/mine/line.live?n={number}") for number in range(1, 5)]
+    for each in streams:
+        first_chunk(each)
+    page = live.page("/mine/line?n=5&refresh_every=live")
+    assert refresh_of(page) == plotsrv.FALLBACK_SECONDS and "this browser has 4 live pictures already" in page
+    assert Tags(page).all("img")[0]["src"].startswith("data:")
+    refused = live.get("/mine/line.live?n=5", accept=ELEMENT)
+    assert (refused.status, refused.headers["Retry-After"]) == (503, "5")
+    assert b"this browser has 4 live pictures already" in refused.body
+    assert "line.live" in live.page("/mine/line?n=5&refresh_every=live", user_agent="another")
+    assert "line.live" in live.page("/mine/line?n=4&refresh_every=live")
+    streams[0].close()
+    assert "line.live" in live.page("/mine/line?n=5&refresh_every=live")
+
+
+def test_a_page_becomes_live_again_when_the_reason_is_gone(live):
+    """Why it has no stream is part of its tag."""
+    live.reads()
+    target = "/mine/line?n=5&refresh_every=live"
+    streams = [stream_of(live, f"/mine/line.live?n={number}") for number in range(1, 5)]
+    for each in streams:
+        first_chunk(each)
+    tag = tag_of(live.get(target))
+    assert again(live, target, tag).status == 304
+    streams[0].close()
+    assert again(live, target, tag).status == 200
+
+
+def test_an_application_may_have_no_streams(site):
+    """Its live pages refresh themselves."""
+    site.application.live.limit = 0
+    page = site.page("/mine/clock?refresh_every=live")
+    assert refresh_of(page) == 2 and "there are no live pictures here" in page
+    assert site.get("/mine/clock.live", accept=ELEMENT).status == 503
+
+
+@pytest.mark.parametrize(("content_type", "is_live"), [("image/jpeg", True), ("image/svg+xml", False)])
+def test_only_pictures_of_pixels_are_live(site, content_type, is_live):
+    """Browsers show no SVG in a stream."""
+    site.draws(image=PICTURE, content_type=content_type, own=True)
+    page = site.page("/mine/clock?refresh_every=live")
+    assert ("clock.live" in page) == is_live == ("no live pictures of this kind" not in page)
+
+
+def test_a_live_page_with_an_error_reloads_itself(site):
+    """Every 2 s, with the last good picture inline."""
+    site.page("/mine/clock?refresh_every=live")
+    site.fails()
+    page = site.page("/mine/clock?refresh_every=live")
+    assert refresh_of(page) == 2 and "no such luck" in page
+    assert Tags(page).all("img")[0]["src"].startswith("data:")
+
+
+def test_the_seeds_page_may_be_live_too(site):
+    """Its stream has the new kind of URL."""
+    page = site.page("/?mode=plotpage&graph=plot_clock&refresh_every=live")
+    assert Tags(page).all("img")[0]["src"] == "./mine/clock.live?refresh_every=live"
+
+
+def test_a_plots_own_refresh_every_makes_no_live_page(site):
+    """Where a plot has a parameter of that name, it is the plot's."""
+    (plot,) = plots_of("own", "def plot_own(refresh_every: str = 'a'): ...")
+    site.gallery.plots[plot.path] = plot
+    page = site.page("/own/own?refresh_every=live")
+    assert refresh_of(page) == 60 and "own.live" not in page
+    assert site.renderer.jobs[0].texts == {"refresh_every": ("live",)}
+
+
+def look(site, target):
+    """What a watcher sees: the drawing, and whether it still is current."""
+    request = make_request(target)
+    return site.application.look(request, site.gallery.plots[request.path[1:].removesuffix(".live")])
+
+
+def test_a_look_is_current_until_what_was_read_changes(site):
+    """The file, or the code."""
+    path = site.file("a.csv")
+    site.reads(path)
+    drawing, is_current = look(site, "/mine/log.live?file_path=a.csv")
+    assert drawing.image == PICTURE and is_current()
+    site.file("a.csv", "longer than before")
+    assert not is_current()
+    site.reads(path)
+    _, is_current = look(site, "/mine/log.live?file_path=a.csv")
+    assert is_current()
+    site.gallery.version += 1
+    assert not is_current()
+
+
+def test_a_look_at_a_slow_drawing_ends_with_a_change_too(site):
+    """It answers a progress page for a while; who watches gets the next one."""
+    path = site.file("a.csv")
+    site.reads(path, seconds=10.0, drawn_at=time.time())
+    _, is_current = look(site, "/mine/log.live?file_path=a.csv")
+    assert is_current()
+    site.reads(site.file("a.csv", "longer than before"), image=b"the next picture")
+    assert not is_current()
+    assert look(site, "/mine/log.live?file_path=a.csv")[0].image == b"the next picture"
+
+
+def test_a_look_at_a_failure_is_current_as_long(site):
+    """A plot that failed is not called over and over, but again when its file changes."""
+    site.reads(site.file("a.csv"), status=500, error="ValueError: half a line")
+    drawing, is_current = look(site, "/mine/log.live?file_path=a.csv")
+    assert drawing.status == 500 and is_current()
+    site.file("a.csv", "a whole line\n")
+    assert not is_current()
+
+
+def test_a_look_for_a_file_is_current_until_it_is_there(site):
+    """And when it is, it is drawn."""
+    drawing, is_current = look(site, "/mine/log.live?file_path=a.csv")
+    assert (drawing.status, drawing.volatile) == (404, False) and is_current()
+    site.file("a.csv")
+    assert not is_current()
+
+
+def test_a_look_at_the_latest_file_is_current_until_there_is_a_newer_one(site, monkeypatch):
+    """A new run takes the old one's place, a second later at the latest."""
+    monkeypatch.setattr(plotsrv, "LATEST_SECONDS", 0)
+    path = site.file("a.csv")
+    os.utime(path, (1, 1))
+    site.reads(path)
+    _, is_current = look(site, "/other/newest.live")
+    assert is_current()
+    site.file("b.csv")
+    assert not is_current()
+
+
+def test_a_look_takes_the_plot_as_it_is_now(site):
+    """An edit gave it another parameter: those who watch get it drawn by the new code."""
+    old = site.gallery.plots["mine/clock"]
+    (edited,) = plots_of("mine", "def plot_clock(freq: float = 1.0): ...")
+    site.gallery.plots["mine/clock"] = edited
+    site.application.look(make_request("/mine/clock.live?freq=2"), old)
+    assert site.renderer.jobs[0].texts == {"freq": ("2",)}
+
+
+def test_a_look_at_a_plot_that_is_gone_goes_on(site):
+    """While its file is being saved, for instance."""
+    old = site.gallery.plots.pop("mine/clock")
+    drawing, _ = site.application.look(make_request("/mine/clock.live"), old)
+    assert drawing.image == PICTURE
+
+
+def test_a_look_with_wrong_arguments_is_a_failure(site):
+    """An edit may have made them so."""
+    drawing, is_current = look(site, "/mine/line.live?freq=1&freq=2")
+    assert drawing.status == 400 and not is_current() and not site.renderer.jobs
+
+
+def test_an_error_is_written_on_the_last_good_picture(site):
+    """In the render process, with the time that the picture is from."""
+    site.draws(image=b"with a remark")
+    good, failed = Drawing(PICTURE, drawn_at=NOW), Drawing(status=500, error="ValueError: no such luck.")
+    assert site.application.remarked(good, failed) == plotsrv.replace(good, image=b"with a remark")
+    (job,) = site.renderer.jobs
+    assert (job.task, job.picture) == ("remark", PICTURE)
+    assert re.fullmatch(r"ValueError: no such luck\. The picture is from 2023-11-1\d [\d:]{8} [+-]\d{4}\.", job.remark)
+
+
+@pytest.mark.parametrize("answer", [QueueFull("32 drawings are waiting already."), Drawing(status=500, error="no")])
+def test_a_picture_that_cannot_be_written_on_stays_as_it_is(site, answer):
+    """Rather an old picture than none."""
+    site.renderer.answer = answer
+    good = Drawing(PICTURE)
+    assert site.application.remarked(good, Drawing(status=500, error="no")) is good
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("/mine/line", "/mine/line?refresh_every=live", True),
+        ("/mine/line?n=1&freq=2", "/mine/line?freq=2&n=1", True),
+        ("/mine/line", "/mine/line?nonsense=1", True),
+        ("/mine/line?n=1", "/mine/line?n=2", False),
+        ("/mine/line", "/mine/line?width=500", False),
+        ("/mine/line", "/other/line", False),
+    ],
+)
+def test_viewers_of_the_same_picture_share_a_watcher(site, one, other, same):
+    """The same plot and arguments, whatever else their pages were asked for."""
+    names = []
+    for target in (one, other):
+        request = make_request(target)
+        names.append(plotsrv.stream_name(site.application.asked(request, site.gallery.plots[request.path[1:]])))
+    assert (names[0] == names[1]) == same
+
+
+def test_thin_goes_to_the_picture(site):
+    """It is the page's field, as the size is."""
+    site.page("/mine/line?thin=0")
+    site.page("/mine/line")
+    assert [(job.thin, job.texts) for job in site.renderer.jobs] == [(False, {}), (True, {})]
+
+
 # -- HEAD
 
 
@@ -960,6 +1511,14 @@ def test_closing_ends_the_renderer(site):
     """An application that is closed leaves no render process behind."""
     site.application.close()
     assert site.renderer.closed
+
+
+def test_closing_ends_the_streams(live):
+    """Their threads keep nothing waiting."""
+    response = stream_of(live)
+    first_chunk(response)
+    live.application.close()
+    assert not any(response.body)
 
 
 def test_all_errors_are_told_at_once_also_those_that_only_a_render_process_finds(site):

@@ -1,5 +1,6 @@
 """A real browser, JavaScript switched off, goes where a newcomer goes: gallery, form, error, picture, refresh."""
 
+import contextlib
 import io
 import os
 import shutil
@@ -141,6 +142,23 @@ def seen(page):
         return {}
 
 
+def statuses(page):
+    """The status of each answer that a page gets from now on, as the server sent it."""
+    codes = []
+    session = page.context.new_cdp_session(page)
+    session.on("Network.responseReceivedExtraInfo", lambda event: codes.append(event["statusCode"]))
+    session.send("Network.enable")
+    return codes
+
+
+@contextlib.contextmanager
+def kept(file):
+    """A file that is afterwards what it was before."""
+    text = file.read_text()
+    yield file
+    file.write_text(text)
+
+
 def width_of(page):
     """How wide the whole document is, in pixels."""
     return page.evaluate("document.documentElement.scrollWidth")
@@ -192,6 +210,34 @@ def test_a_page_refreshes_itself_and_shows_new_data(folder, page):
     with open(folder / "run.csv", "a") as log:
         log.write("".join(f"{step},{step / 10}\n" for step in range(3, 10)))
     assert eventually(lambda: red_in(page) > before * 1.5)
+
+
+def test_while_nothing_changes_chromium_asks_with_the_etag_and_goes_on_refreshing(folder, page):
+    """Refresh after refresh is answered with 304; the page stays, and new rows still come in."""
+    page.goto("/mine/run?refresh_every=1&name=asleep")
+    codes, before = statuses(page), red_in(page)
+    assert eventually(lambda: red_in(page) == before and codes[-2:] == [304, 304])
+    assert page.title().endswith("– run")
+    with open(folder / "run.csv", "a") as log:
+        log.write("9,0.1\n1,0.9\n9,0.2\n1,0.5\n")
+    assert eventually(lambda: red_in(page) > before and codes[-1] == 304 and 200 in codes)
+
+
+def test_a_live_page_shows_new_data_without_being_loaded_again(folder, page):
+    """Rows that are appended are on the screen at once, the second time as the first, and an error is told there."""
+    page.goto("/mine/run?refresh_every=live&name=live", wait_until="commit")
+    assert eventually(lambda: red_in(page))
+    codes = statuses(page)
+    with kept(folder / "run.csv") as log:
+        for rows in ("1,0.1\n9,0.3\n1,0.7\n9,0.8\n", "1,0.4\n9,0.4\n1,0.2\n9,0.6\n"):
+            before = red_in(page)
+            with open(log, "a") as file:
+                file.write(rows)
+            assert eventually(lambda before=before: red_in(page) > before)
+        whole = page.screenshot()
+        log.write_text("nothing,of,use\n")
+        assert eventually(lambda: page.screenshot() != whole) and red_in(page)  # still the picture, and the error on it
+    assert eventually(lambda: page.screenshot() != whole) and not codes
 
 
 def test_a_broken_edit_keeps_the_last_picture_under_the_error_until_it_is_mended(folder, page):

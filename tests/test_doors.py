@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import queue
 import socket
 import struct
 import threading
@@ -11,7 +12,7 @@ import wsgiref.util
 import wsgiref.validate
 
 import pytest
-from test_application import ELEMENT, PERSON, STANDING, Site
+from test_application import ELEMENT, PERSON, STANDING, Site, eventually, hasten
 from test_messages import REFUSED_HEADS
 
 import plotsrv
@@ -107,14 +108,6 @@ def client(server):
     client = Client(server)
     yield client
     client.close()
-
-
-def eventually(condition, seconds=5):
-    """Does the condition come true before long?"""
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.005)
-    return condition()
 
 
 # -- http.server
@@ -377,6 +370,147 @@ def test_a_port_that_is_taken_is_an_error(server, application):
         PlotServer(server.server_address[:2], application)
 
 
+# -- streams, and what has not changed
+
+
+class Stream:
+    """A body without end, fed by the test: chunks as they come, empty ones meanwhile."""
+
+    def __init__(self):
+        self.queue = queue.Queue()
+        self.ended = threading.Event()
+
+    def chunks(self):
+        try:
+            while not self.ended.is_set():
+                try:
+                    yield self.queue.get(timeout=0.01)
+                except queue.Empty:
+                    yield b""
+        finally:
+            self.ended.set()
+
+
+@pytest.fixture
+def stream(application):
+    """The stream that the application answers with."""
+    stream = Stream()
+    application.body = stream.chunks()
+    yield stream
+    stream.ended.set()
+
+
+@pytest.mark.parametrize("version", ["HTTP/1.0", "HTTP/1.1"])
+@pytest.mark.parametrize("fields", [(), ("Connection: keep-alive",)])
+def test_a_stream_has_no_length_and_ends_with_its_connection(client, stream, version, fields):
+    """It is not chunked: an older client reads it, too."""
+    line, headers, _ = client.get("/", *fields, version=version)
+    assert line == "HTTP/1.1 200 OK"
+    assert headers == [("Content-Type", "text/plain"), ("X-Test", "a"), ("Connection", "close")]
+    stream.queue.put(b"one")
+    assert client.file.read(3) == b"one"
+    stream.ended.set()
+    assert client.closed()
+
+
+def test_each_chunk_of_a_stream_is_sent_at_once(client, stream):
+    """None waits for the next one, however large or small."""
+    client.get()
+    for chunk in (b"a", b"b" * 200_000, b"c"):
+        stream.queue.put(chunk)
+        assert client.file.read(len(chunk)) == chunk
+
+
+@pytest.mark.parametrize("reset", [False, True])
+@pytest.mark.parametrize("ahead", [False, True])
+def test_a_stream_ends_when_its_client_leaves(server, client, stream, reset, ahead):
+    """At the next heartbeat, though nothing is to be sent; also after it has sent something ahead."""
+    client.get()
+    if ahead:
+        client.send("GET /next HTTP/1.1", "Host: localhost")
+    if reset:
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+    assert stream.ended.wait(1)
+    assert eventually(lambda: at_rest(server))
+    assert not server.failures
+
+
+def test_what_a_client_sends_during_a_stream_does_not_end_it(client, application, stream):
+    """Nor is it answered."""
+    client.get()
+    client.send("GET /next HTTP/1.1", "Host: localhost")
+    for chunk in (b"one", b"two"):
+        stream.queue.put(chunk)
+        assert client.file.read(3) == chunk
+    assert len(application.requests) == 1
+
+
+def test_a_client_that_does_not_read_its_stream_is_dropped(client, stream, monkeypatch):
+    """Frames do not pile up for it."""
+    monkeypatch.setattr(plotsrv, "SEND_SECONDS", 0.1)
+    client.send("GET / HTTP/1.1", "Host: localhost")
+    stream.queue.put(b"x" * 50_000_000)
+    assert stream.ended.wait(5)
+
+
+def test_a_stream_keeps_nobody_waiting(server, client, application, stream):
+    """Others are answered meanwhile."""
+    client.get()
+    application.body = None
+    assert Client(server).get("/a")[2] == b"/a"
+    assert not stream.ended.is_set()
+
+
+def test_head_of_a_stream_is_its_header_alone(client, stream):
+    """And takes no chunk of it."""
+    stream.queue.put(b"one")
+    _, fields, _ = client.get(method="HEAD")
+    assert "Content-Length" not in dict(fields)
+    assert client.closed() and stream.queue.qsize() == 1
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    """A real application on fakes, whose live pictures do not keep a test waiting."""
+    hasten(monkeypatch)
+    site = Site(tmp_path)
+    yield site
+    site.application.close()
+
+
+def test_a_live_picture_is_watched_for_as_long_as_its_client_stays(site):
+    """Header and first frame come at once; when the client has left, nobody is a viewer any more."""
+    with serving(site.application) as server:
+        client = Client(server)
+        line, fields, _ = client.get("/mine/clock.live", "Accept: image/*")
+        assert line == "HTTP/1.1 200 OK" and dict(fields)["Content-Type"] == plotsrv.LIVE_TYPE
+        wanted = b"--frame\r\nContent-Type: image/png\r\n\r\n\x89PNG"
+        assert client.file.read(len(wanted)) == wanted
+        assert len(site.application.live.streams) == 1
+        client.close()
+        assert eventually(lambda: not site.application.live.streams and not site.application.live.watchers)
+        assert eventually(lambda: at_rest(server)) and not server.failures
+
+
+@pytest.mark.parametrize("ending", ["", ".png"])
+def test_what_has_not_changed_is_a_304_of_some_hundred_bytes(site, ending):
+    """No body, no length; and the connection goes on."""
+    site.reads(site.file("a.csv"))
+    with serving(site.application) as server:
+        client = Client(server)
+        line, fields, body = client.get(f"/mine/log{ending}?file_path=a.csv")
+        assert line == "HTTP/1.1 200 OK" and body
+        held = f"If-None-Match: {dict(fields)['ETag']}"
+        for _ in range(2):
+            line, fields, body = client.get(f"/mine/log{ending}?file_path=a.csv", held)
+            assert line == "HTTP/1.1 304 Not Modified" and not {"Content-Type", "Content-Length"} & dict(fields).keys()
+            assert dict(fields)["Connection"] == "keep-alive"
+            assert len("\r\n".join([line, *map(": ".join, fields), "", ""])) < 500
+        assert client.get("/")[0] == "HTTP/1.1 200 OK"
+        client.close()
+
+
 # -- WSGI, and the two side by side
 
 
@@ -387,8 +521,8 @@ def wsgi(application, monkeypatch):
     return plotsrv.wsgi_application()
 
 
-def call(wsgi, method="GET", target="/", headers=(), **more):
-    """Status, header fields and body of a WSGI application's answer, under wsgiref's validator."""
+def begin(wsgi, method="GET", target="/", headers=(), **more):
+    """Status, header fields and iterable of a WSGI application's answer, under wsgiref's validator."""
     path, _, query = target.partition("?")
     environ = {
         "REQUEST_METHOD": method,
@@ -410,8 +544,14 @@ def call(wsgi, method="GET", target="/", headers=(), **more):
         return io.BytesIO().write
 
     body = wsgiref.validate.validator(wsgi)(environ, start_response)
+    return *answer, body
+
+
+def call(wsgi, *arguments, **more):
+    """The same with the body, which has been read to its end."""
+    status, fields, body = begin(wsgi, *arguments, **more)
     try:
-        return (*answer, b"".join(body))
+        return status, fields, b"".join(body)
     finally:
         body.close()
 
@@ -434,6 +574,33 @@ def test_a_wsgi_request_that_cannot_be_read_is_refused(wsgi, application):
     assert b"GET and HEAD" in body and not application.requests
 
 
+def test_closing_a_wsgi_iterable_ends_its_stream(site, monkeypatch):
+    """As a WSGI server does when its client has left."""
+    monkeypatch.setattr(plotsrv.Application, "for_options", lambda *options: site.application)
+    headers = HOST | {"Accept": ELEMENT}
+    status, fields, body = begin(plotsrv.wsgi_application(live=True), "GET", "/mine/clock.live", headers)
+    assert status == "200 OK" and dict(fields)["Content-Type"] == plotsrv.LIVE_TYPE
+    assert next(filter(None, body)).startswith(b"--frame\r\nContent-Type: image/png\r\n\r\n\x89PNG")
+    assert len(site.application.live.streams) == 1
+    body.close()
+    assert not site.application.live.streams
+
+
+def test_head_of_a_live_picture_under_wsgi_begins_no_stream(site, monkeypatch):
+    """Its body is empty."""
+    monkeypatch.setattr(plotsrv.Application, "for_options", lambda *options: site.application)
+    status, _, body = call(plotsrv.wsgi_application(live=True), "HEAD", "/mine/clock.live", HOST)
+    assert (status, body) == ("200 OK", b"") and not site.application.live.streams
+
+
+@pytest.mark.parametrize(("options", "limit"), [({}, 0), ({"live": False}, 0), ({"live": True}, plotsrv.STREAMS)])
+def test_wsgi_has_live_pictures_only_where_they_are_asked_for(options, limit):
+    """Each holds a thread of the host application's server."""
+    wsgi = plotsrv.wsgi_application(**options)
+    assert wsgi.application.live.limit == limit
+    wsgi.application.close()
+
+
 HOST = {"Host": "localhost:9999"}
 BOTH = [
     ("GET", "/", HOST),
@@ -441,6 +608,10 @@ BOTH = [
     ("GET", "/mine/line/form?freq=x", HOST),
     ("GET", "/mine/line?n=1&n=2", HOST),
     ("GET", "/mine/line.png", HOST | {"Accept": ELEMENT}),
+    ("GET", "/mine/line.png", HOST | {"Accept": ELEMENT, "If-None-Match": "*"}),
+    ("GET", "/mine/line", HOST | {"Accept": PERSON, "If-None-Match": "*"}),
+    ("GET", "/mine/line?refresh_every=live", HOST | {"Accept": PERSON}),
+    ("GET", "/mine/line.live?n=1&n=2", HOST | {"Accept": ELEMENT}),
     ("GET", "/plots.json", HOST),
     ("GET", "/?mode=paramcheck&graph=plot_log", HOST),
     ("GET", "/nothing", HOST),
@@ -455,6 +626,7 @@ BOTH = [
     ("HEAD", "/", HOST),
     ("HEAD", "/mine/line", HOST),
     ("HEAD", "/mine/line.png", HOST),
+    ("HEAD", "/mine/line.live", HOST),
     ("HEAD", "/nothing", HOST),
     ("POST", "/", HOST),
     ("OPTIONS", "/", HOST),

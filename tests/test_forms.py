@@ -1496,12 +1496,13 @@ def test_a_docstring_may_be_missing_or_short(doc):
 
 
 def test_the_page_asks_for_its_own_by_the_same_table():
-    """refresh_every, width, height and dpi are a signature too."""
+    """refresh_every, width, height, dpi and thin are a signature too."""
     shown = {field.name: field for field in plotsrv.PAGE_FIELDS}
-    assert list(shown) == ["refresh_every", "width", "height", "dpi"]
+    assert list(shown) == ["refresh_every", "width", "height", "dpi", "thin"]
     assert shown["refresh_every"].control == "select" and shown["refresh_every"].texts == ("60",)
     assert {"0", "60"} < {text for text, _ in shown["refresh_every"].choices}
-    assert shown["refresh_every"].read("7") == 7.0
+    assert shown["refresh_every"].read("7") == 7.0 and shown["refresh_every"].read("live") == "live"
+    assert shown["refresh_every"].choices[0][0] == "live" and shown["thin"].read("0") is False
     assert shown["width"].read("") is None
     with pytest.raises(ValueError, match="4001"):
         shown["width"].read("4001")

@@ -263,6 +263,49 @@ def test_a_person_is_told_from_an_image_element_by_accept(accept, person):
     assert Request("GET", "/a.png", headers={"accept": accept} if accept else {}).prefers_html is person
 
 
+@pytest.mark.parametrize("path", ["/a.png", "/a/b.svg", "/a/b.pdf", "/a/b.live"])
+def test_the_address_of_a_picture_asks_for_one_unless_a_person_goes_there(path):
+    """An <img> is told what is wrong by a picture, a person by a page."""
+    assert Request("GET", path).wants_image
+    assert not Request("GET", path, headers={"accept": "text/html"}).wants_image
+    assert not Request("GET", path.partition(".")[0]).wants_image
+
+
+@pytest.mark.parametrize(
+    ("held", "has"),
+    [
+        (None, False),
+        ("", False),
+        ('"abc"', True),
+        ('W/"abc"', True),
+        ('"abd"', False),
+        ('"x", "abc"', True),
+        ('"x","abc" , "y"', True),
+        ('W/"x", W/"abc"', True),
+        ("*", True),
+        ("abc", False),
+        ('"ABC"', False),
+        ('"abcd"', False),
+    ],
+)
+def test_a_client_says_what_it_holds(held, has):
+    """If-None-Match is a list of tags, compared weakly, or a star: whatever there is."""
+    assert Request("GET", "/", headers={} if held is None else {"if-none-match": held}).has('"abc"') is has
+
+
+def test_several_fields_of_what_a_client_holds_are_one_list():
+    """As RFC 9110 has it."""
+    request = parse(head_of("GET / HTTP/1.1", 'If-None-Match: "a"', 'If-None-Match: "b"'))
+    assert request.has('"a"') and request.has('"b"') and not request.has('"c"')
+
+
+def test_a_viewer_is_an_address_with_a_browser():
+    """Two browsers on one machine are two; one without a name is one, too."""
+    request = parse(head_of("GET / HTTP/1.1", "User-Agent: Firefox"), "10.0.0.1")
+    assert request.viewer == ("10.0.0.1", "Firefox")
+    assert parse(head_of(), "10.0.0.1").viewer == ("10.0.0.1", "")
+
+
 @pytest.mark.parametrize(
     ("path", "root"),
     [
@@ -350,6 +393,41 @@ def test_a_response_lists_its_header_fields():
 def test_a_body_that_was_not_drawn_has_no_length():
     """HEAD draws nothing, so the length of the picture is not known."""
     assert Response(200, b"", "image/png", drawn=False).header_fields() == [("Content-Type", "image/png")]
+
+
+def test_what_a_client_holds_is_not_sent_again():
+    """304: the tag, and neither type nor length nor body."""
+    response = Response.unchanged('"abc"')
+    assert (response.status, response.header_fields(), b"".join(response.chunks())) == (304, [("ETag", '"abc"')], b"")
+    assert not response.endless
+
+
+def test_a_body_may_be_a_stream_of_chunks():
+    """It has no length; a body of bytes is a single chunk."""
+    stream = Response(200, iter([b"a", b"", b"b"]), "multipart/x-mixed-replace; boundary=frame")
+    assert stream.endless and stream.header_fields() == [("Content-Type", "multipart/x-mixed-replace; boundary=frame")]
+    assert list(stream.chunks()) == [b"a", b"", b"b"]
+    plain = Response(200, b"ab", "text/plain")
+    assert not plain.endless and list(plain.chunks()) == [b"ab"]
+
+
+def test_a_stream_is_told_when_nobody_looks_any_more():
+    """Closing the response closes the generator; a body of bytes has nothing to be closed."""
+    ended = []
+
+    def chunks():
+        try:
+            while True:
+                yield b""
+        finally:
+            ended.append(True)
+
+    response = Response(200, chunks(), "text/plain")
+    next(response.body)
+    response.close()
+    response.close()
+    Response(200, b"", "text/plain").close()
+    assert ended == [True]
 
 
 def test_a_page_is_utf_8():

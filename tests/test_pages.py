@@ -5,7 +5,9 @@ import datetime
 import inspect
 import itertools
 import re
+import stat
 import time
+import urllib.parse
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,12 +16,14 @@ from typing import Annotated, Literal
 import pytest
 
 import plotsrv
-from plotsrv import Asked, Broken, Drawing, Field, Html, Plot, Source, h
+from plotsrv import Asked, Broken, Drawing, Field, Html, Plot, Showing, Source, Stamp, h
 
 MARKER = """"'><svg onload=x>{{7*7}}"""
 VOID = ("meta", "link", "input", "img", "br")
 ROOT = "../../"
-SETTINGS = {"refresh_every": 60.0, "width": None, "height": None, "dpi": None}
+SETTINGS = {"refresh_every": 60.0, "width": None, "height": None, "dpi": None, "thin": True}
+LIVE = SETTINGS | {"refresh_every": plotsrv.LIVE}
+STAMP = Stamp(changed_ns=1_700_000_000 * 10**9, size=3_400, status_ns=0, inode=1, device=1, mode=stat.S_IFREG)
 PICTURE = Drawing(b"picture", seconds=1.5, drawn_at=1_700_000_000.0, output="epoch 1")
 FAILED = Drawing(status=500, error="ValueError: no data", traceback='File "mine.py", line 3')
 
@@ -81,7 +85,7 @@ def plot_of(signature=lambda: None, **values) -> Plot:
 def asked_of(signature=lambda: None, typed=(), errors=(), page=(), notes=(), **values) -> Asked:
     typed = {name: texts if isinstance(texts, tuple) else (texts,) for name, texts in dict(typed).items()}
     plot = plot_of(signature, **values)
-    return Asked(plot, typed, typed, {**SETTINGS, **dict(page)}, "", tuple(notes), dict(errors))
+    return Asked(plot, typed, typed, {**SETTINGS, **dict(page)}, notes=tuple(notes), errors=dict(errors))
 
 
 def form(signature=lambda: None, typed=(), errors=(), choices=(), show_errors=True, **values) -> Page:
@@ -89,8 +93,14 @@ def form(signature=lambda: None, typed=(), errors=(), choices=(), show_errors=Tr
     return Page(plotsrv.form_page(asked, dict(choices), ROOT, show_errors=show_errors))
 
 
-def shown(drawing=PICTURE, good=None, started=None, root=ROOT, **values) -> Page:
-    return Page(plotsrv.plot_page(asked_of(**values), drawing, good, started, root))
+def showing(drawing=PICTURE, good=None, **values) -> Showing:
+    """What a page shows of a drawing, or of the last good one."""
+    fine = drawing is not None and drawing.status == 200
+    return Showing(drawing, drawing if fine else good, **values)
+
+
+def shown(drawing=PICTURE, good=None, started=None, told=(), **values) -> Page:
+    return Page(plotsrv.plot_page(asked_of(**values), showing(drawing, good, started=started, **dict(told)), ROOT))
 
 
 @dataclasses.dataclass
@@ -205,12 +215,16 @@ HOSTILE_PLOT = dict(function="plot_" + MARKER, summary=MARKER, description=MARKE
 HOSTILE_SOURCE = Source(MARKER, MARKER, MARKER, MARKER)
 HOSTILE_TYPED = {field.name: (MARKER, MARKER + "3") for field in HOSTILE}
 HOSTILE_ERRORS = {field.name: MARKER for field in HOSTILE} | {MARKER: MARKER}
-HOSTILE_DRAWING = Drawing(status=500, error=MARKER, traceback=MARKER, output=MARKER, content_type=MARKER)
+HOSTILE_DRAWING = Drawing(
+    status=500, error=MARKER, traceback=MARKER, output=MARKER, content_type=MARKER, headline=MARKER, notes=(MARKER,)
+)
+HOSTILE_PICTURE = dataclasses.replace(HOSTILE_DRAWING, status=200, image=b"x")
+HOSTILE_TOLD = dict(silence=MARKER, inputs=((MARKER, None), (MARKER, STAMP)), unlive=MARKER)
 
 
 def hostile_asked() -> Asked:
     plot = dataclasses.replace(plot_of(), source=HOSTILE_SOURCE, **HOSTILE_PLOT)
-    return Asked(plot, HOSTILE_TYPED, HOSTILE_TYPED, SETTINGS, MARKER, (MARKER,), HOSTILE_ERRORS)
+    return Asked(plot, HOSTILE_TYPED, HOSTILE_TYPED, SETTINGS, (MARKER,), MARKER, (MARKER,), HOSTILE_ERRORS)
 
 
 def hostile_gallery(title="Gallery", importing=()):
@@ -225,11 +239,14 @@ HOSTILE_PAGES = {
     "form of files": lambda: plotsrv.form_page(
         hostile_asked(), {control: [(MARKER, MARKER)] for control in CONTROLS}, ROOT, show_errors=False
     ),
-    "plot": lambda: plotsrv.plot_page(
-        hostile_asked(), dataclasses.replace(HOSTILE_DRAWING, status=200, image=b"x"), None, None, ROOT
+    "plot": lambda: plotsrv.plot_page(hostile_asked(), showing(HOSTILE_PICTURE, **HOSTILE_TOLD), ROOT),
+    "live plot": lambda: plotsrv.plot_page(
+        dataclasses.replace(hostile_asked(), page=LIVE),
+        showing(dataclasses.replace(HOSTILE_PICTURE, content_type="image/png")),
+        ROOT,
     ),
-    "failed plot": lambda: plotsrv.plot_page(hostile_asked(), HOSTILE_DRAWING, PICTURE, None, ROOT),
-    "slow plot": lambda: plotsrv.plot_page(hostile_asked(), None, HOSTILE_DRAWING, 0.0, ROOT),
+    "failed plot": lambda: plotsrv.plot_page(hostile_asked(), showing(HOSTILE_DRAWING, PICTURE, **HOSTILE_TOLD), ROOT),
+    "slow plot": lambda: plotsrv.plot_page(hostile_asked(), showing(None, HOSTILE_DRAWING, started=0.0), ROOT),
     "error": lambda: plotsrv.error_page(404, MARKER, ROOT),
 }
 
@@ -298,6 +315,7 @@ def test_a_file_name_that_is_no_unicode_does_not_cost_the_page(page):
 
 # -- every page
 
+READ = dict(silence="no change for over 8 min", inputs=tuple((f"runs/{n}.csv", STAMP) for n in range(9)))
 PAGES = {
     "empty gallery": lambda root: plotsrv.gallery_page([], [], [], root),
     "gallery": lambda root: plotsrv.gallery_page(
@@ -307,9 +325,10 @@ PAGES = {
     "form with errors": lambda root: plotsrv.form_page(
         asked_of(many, {"number": "ten"}, {"number": "no", "size.unit": "no"}), FILES, root, show_errors=True
     ),
-    "plot": lambda root: plotsrv.plot_page(asked_of(many, {"word": "a b&c"}), PICTURE, None, None, root),
-    "failed plot": lambda root: plotsrv.plot_page(asked_of(many), FAILED, PICTURE, None, root),
-    "slow plot": lambda root: plotsrv.plot_page(asked_of(many), None, PICTURE, time.time(), root),
+    "plot": lambda root: plotsrv.plot_page(asked_of(many, {"word": "a b&c"}), showing(**READ), root),
+    "live plot": lambda root: plotsrv.plot_page(asked_of(many, {"word": "a b&c"}, page=LIVE), showing(), root),
+    "failed plot": lambda root: plotsrv.plot_page(asked_of(many), showing(FAILED, PICTURE), root),
+    "slow plot": lambda root: plotsrv.plot_page(asked_of(many), showing(None, PICTURE, started=time.time()), root),
     "error": lambda root: plotsrv.error_page(404, "There is no such plot.", root),
 }
 every_page = pytest.mark.parametrize("page", PAGES.values(), ids=PAGES)
@@ -324,7 +343,7 @@ def test_a_page_is_well_formed(page):
     assert text.startswith("<!DOCTYPE html>")
     assert parsed.wrong == []
     assert parsed.all("html")[0][1] == {"lang": "en"}
-    assert parsed.all("title")[0][2].endswith("plotsrv")
+    assert parsed.all("title")[0][2].strip()
     assert len(parsed.all("h1")) == 1
     assert len(ids) == len(set(ids))
 
@@ -690,11 +709,27 @@ def test_notes_are_shown():
 
 
 def test_the_form_asks_how_often_to_refresh():
-    """never and every minute are among the choices; the size is folded away."""
-    page = form(many)
+    """live is offered first, a minute is the default; what the picture shall be like is folded away."""
+    page = form()
     options = {attrs["value"]: text for _, attrs, text in page.all("option")}
+    assert next(iter(options)) == "live"
     assert options["0"] == "never" and options["60"] == "every minute"
-    assert any("Size of the picture" in text for _, _, text in page.all("details"))
+    assert [attrs["value"] for _, attrs, _ in page.all("option", selected=None)] == ["60"]
+    assert [text for _, _, text in page.all("summary")] == ["The picture"]
+
+
+def test_the_form_keeps_live_selected():
+    """What the page was asked for stands in its form."""
+    page = form(typed={"refresh_every": "live"})
+    assert [attrs["value"] for _, attrs, _ in page.all("option", selected=None)] == ["live"]
+
+
+def test_the_form_asks_whether_lines_shall_be_thinned():
+    """They are, unless the box is cleared."""
+    assert "checked" in form().by_id("thin")[1]
+    page = form(typed={"thin": "0"})
+    assert "checked" not in page.by_id("thin")[1]
+    assert page.all("details", open=None)
 
 
 def test_a_plots_own_parameter_replaces_the_pages():
@@ -706,7 +741,7 @@ def test_a_plots_own_parameter_replaces_the_pages():
 
 def test_a_plot_may_have_all_the_pages_parameters():
     """Then the page asks for none of its own."""
-    page = form(lambda refresh_every=1, width=2, height=3, dpi=4: None)
+    page = form(lambda refresh_every=1, width=2, height=3, dpi=4, thin=5: None)
     assert page.wrong == [] and not page.all("details")
 
 
@@ -723,7 +758,7 @@ def test_the_picture_is_inline_with_its_alternative_text():
 def test_the_page_tells_when_it_was_drawn_and_how_long_it_took():
     """The time is absolute, with its offset from UTC, so that an unchanged page stays the same."""
     text = shown().text
-    assert re.search(r"drawn 2023-11-1\d \d\d:\d\d:\d\d [+-]\d{4} in 1\.50 s", text)
+    assert re.search(r"Drawn 2023-11-1\d \d\d:\d\d:\d\d [+-]\d{4} in 1\.50 s", text)
     assert text == shown().text
 
 
@@ -787,7 +822,7 @@ def test_a_failed_drawing_keeps_the_last_good_picture_below_the_error():
     ((_, attrs, problem),) = page.all("div", role="alert")
     assert attrs["class"] == "error"
     assert "ValueError: no data" in problem and "line 3" in problem
-    assert "The last good picture" in page.text
+    assert re.search(r"last good picture, drawn 2023-11-1\d \d\d:\d\d:\d\d", page.text)
     assert page.all("meta", http_equiv="refresh")
 
 
@@ -815,6 +850,196 @@ def test_an_awaited_file_does_not_bring_a_refresh_that_was_switched_off():
     """0 stays never."""
     page = shown(Drawing(status=404, error="Waiting for x."), page={"refresh_every": 0})
     assert not page.all("meta", http_equiv="refresh")
+
+
+def test_notes_on_the_drawing_stand_below_the_picture():
+    """What was done to it is told."""
+    page = shown(dataclasses.replace(PICTURE, notes=("1,000,000 points, 4,000 drawn",)))
+    assert ("1,000,000 points, 4,000 drawn") in [text for _, _, text in page.all("small")]
+
+
+# -- the state of a page, in its title and favicon
+
+WAITING = Drawing(status=404, error="Waiting for runs/x.csv: the file is not there (yet).")
+HEADLINED = dataclasses.replace(PICTURE, headline="loss 0.123")
+STALLED = "no change for over 8 min; it used to change every 5 s"
+
+
+@pytest.mark.parametrize(
+    ("state", "title"),
+    [
+        (dict(drawing=HEADLINED), "● loss 0.123 – one"),
+        (dict(drawing=PICTURE), "● – one"),
+        (dict(drawing=HEADLINED, told={"silence": STALLED}), "⚠ stalled – one"),
+        (dict(drawing=FAILED, good=HEADLINED), "✗ error – one"),
+        (dict(drawing=FAILED, told={"silence": STALLED}), "✗ error – one"),
+        (dict(drawing=dataclasses.replace(FAILED, status=503)), "✗ error – one"),
+        (dict(drawing=WAITING, good=HEADLINED), "… waiting – one"),
+        (dict(drawing=None, good=HEADLINED, started=0.0), "… drawing – one"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_title_tells_the_state(state, title):
+    """For a tab in the background: the value drawn, or what is the matter."""
+    assert shown(**state).all("title")[0][2] == title
+
+
+def favicon(**state) -> ElementTree.Element:
+    """The root element of a page's favicon."""
+    ((_, attrs, _),) = shown(**state).all("link", rel="icon")
+    kind, _, svg = attrs["href"].partition(",")
+    assert kind == "data:image/svg+xml"
+    return ElementTree.fromstring(urllib.parse.unquote(svg))
+
+
+def test_the_favicon_tells_the_state():
+    """An inline picture: another one for each state, and the same for the same."""
+    states = [
+        dict(drawing=HEADLINED),
+        dict(drawing=PICTURE),
+        dict(drawing=HEADLINED, told={"silence": STALLED}),
+        dict(drawing=FAILED),
+        dict(drawing=WAITING),
+        dict(drawing=None, started=0.0),
+    ]
+    icons = [ElementTree.tostring(favicon(**state)) for state in states]
+    assert icons[0] == icons[1] and icons[4] == icons[5]
+    assert len(set(icons)) == len(plotsrv.ICONS) == 4
+
+
+def test_a_favicon_is_asked_for_from_no_page():
+    """Pages without a state have an empty one, so that browsers do not ask for /favicon.ico."""
+    for page in PAGES.values():
+        ((_, attrs, _),) = Page(page(ROOT)).all("link", rel="icon")
+        assert attrs["href"].startswith("data:")
+
+
+# -- what the plot read, and how long ago that changed
+
+
+def inputs_of(*stamps, **told) -> Page:
+    """A page whose plot has read so many files."""
+    inputs = tuple((f"runs/{number}.csv", stamp) for number, stamp in enumerate(stamps))
+    return shown(told=dict(inputs=inputs, **told))
+
+
+def test_the_page_lists_what_the_plot_read():
+    """Each input with its size and the time of its last change; of a folder there is no size."""
+    folder = STAMP._replace(mode=stat.S_IFDIR)
+    ((_, _, text),) = inputs_of(STAMP, folder, None).all("section")
+    assert "runs/0.csv: 3 kB, last changed 2023-11-1" in text
+    assert re.search(r"runs/1.csv: last changed 2023-11-1\d \d\d:\d\d:\d\d [+-]\d{4}runs/2", text)
+    assert "runs/2.csv: not there" in text
+
+
+def test_a_page_without_inputs_has_no_list_of_them():
+    """An empty list says nothing."""
+    assert not shown().all("section")
+
+
+@pytest.mark.parametrize(("count", "more"), [(5, None), (6, "and 1 more"), (5005, "and 5,000 more")])
+def test_many_inputs_are_folded_away(count, more):
+    """The first five are shown, the others one click away."""
+    page = inputs_of(*[STAMP] * count)
+    assert len(page.all("li")) == count
+    assert [text for _, _, text in page.all("summary") if "more" in text] == [more] * bool(more)
+    folded = [text for _, _, text in page.all("details")]
+    assert not any("runs/4.csv" in text for text in folded)
+
+
+def test_a_stalled_input_is_a_note():
+    """The sentence stands above the list of inputs, with a capital."""
+    page = inputs_of(STAMP, silence=STALLED)
+    assert [text for _, _, text in page.all("p", class_="note")] == [
+        "No change for over 8 min; it used to change every 5 s."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("silence", "usual", "words"),
+    [
+        (5.1, 0.03, "no change for over 5 s; it used to change every 0.03 s"),
+        (9.9, 0.5, "no change for over 5 s; it used to change every 0.5 s"),
+        (10, 1.0, "no change for over 10 s; it used to change every 1 s"),
+        (59, 5.0, "no change for over 40 s; it used to change every 5 s"),
+        (60, 5.0, "no change for over 1 min; it used to change every 5 s"),
+        (12 * 60, 5.0, "no change for over 8 min; it used to change every 5 s"),
+        (3600, 90.0, "no change for over 1 h; it used to change every 2 min"),
+        (23 * 3600, 3600.0, "no change for over 16 h; it used to change every 1 h"),
+        (9 * 86400, 7200.0, "no change for over 8 d; it used to change every 2 h"),
+    ],
+)
+def test_a_silence_is_told_in_words(silence, usual, words):
+    """How long, and how long it used to be."""
+    assert plotsrv.silence_words(silence, usual) == words
+
+
+def test_a_silence_is_told_in_doubling_steps():
+    """So the page of a run that ended stays the same for longer and longer."""
+    told = [plotsrv.silence_words(seconds, 1.0) for seconds in range(5, 86_400, 5)]
+    changes = sum(one != other for one, other in itertools.pairwise(told))
+    assert changes == 14  # 10, 20, 40 s, 1, 2, 4 … 32 min, 1, 2, 4, 8, 16 h
+
+
+# -- the live page
+
+
+def live(drawing=PICTURE, good=None, **values) -> Page:
+    return shown(drawing, good, page=LIVE, **values)
+
+
+def test_a_live_page_shows_the_stream_before_the_picture():
+    """The stream is the image, with the page's arguments; the picture behind it is there from the start."""
+    page = live(signature=many, typed={"word": "a b&c", "refresh_every": "live"})
+    ((_, image, _),) = page.all("img")
+    assert image["src"] == "../../mine/one.live?word=a+b%26c&refresh_every=live"
+    assert image["style"] == "background-image: url(data:image/png;base64,cGljdHVyZQ==)"
+    assert image["alt"] == "one: It shows one."
+    assert "live: a new picture as soon as the data change" in page.text
+    assert "refreshes itself" not in page.text
+
+
+def test_a_live_picture_has_its_place_from_the_start():
+    """Width and height of the PNG are given, as far as they are known."""
+    header = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + (640).to_bytes(4) + (480).to_bytes(4)
+    ((_, image, _),) = live(dataclasses.replace(PICTURE, image=header)).all("img")
+    assert (image["width"], image["height"]) == ("640", "480")
+    ((_, image, _),) = live().all("img")
+    assert "width" not in image and "height" not in image
+
+
+def seconds_of(page: Page) -> list[str]:
+    return [attrs["content"] for _, attrs, _ in page.all("meta", http_equiv="refresh")]
+
+
+def test_a_live_page_renews_itself_every_minute():
+    """For its title and state, and to take up a stream that was lost."""
+    assert seconds_of(live()) == ["60"]
+
+
+@pytest.mark.parametrize("drawing", [FAILED, dataclasses.replace(FAILED, status=503), WAITING])
+@pytest.mark.parametrize("good", [PICTURE, None])
+def test_a_live_page_with_a_problem_looks_again_in_2_s(drawing, good):
+    """It has no stream, and so tells when the problem is over."""
+    page = live(drawing, good)
+    assert seconds_of(page) == ["2"]
+    assert not [attrs for _, attrs, _ in page.all("img") if ".live" in attrs["src"]]
+    assert "live:" not in page.text and "refreshes itself every 2 s" in page.text
+
+
+def test_a_live_page_that_can_have_no_stream_refreshes_itself_and_says_why():
+    """The picture is inline then, as on any other page."""
+    page = live(told={"unlive": "this browser has 4 live pictures already"})
+    assert seconds_of(page) == ["2"]
+    assert page.all("img")[0][1]["src"].startswith("data:")
+    assert "refreshes itself every 2 s, since this browser has 4 live pictures already" in page.text
+
+
+def test_a_slow_live_page_shows_its_progress_first():
+    """Its stream begins with the page that has the picture."""
+    page = live(None, PICTURE, started=time.time() - 3)
+    assert seconds_of(page) == ["1"] and page.all("progress")
+    assert page.all("img")[0][1]["src"].startswith("data:")
 
 
 # -- the page of an error

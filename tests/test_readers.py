@@ -648,6 +648,7 @@ def site(desk):
         return application.respond(Request.parse(head.encode(), "127.0.0.1", owner=True))
 
     yield respond
+    application.live.close()
 
 
 def calls(desk):
