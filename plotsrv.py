@@ -151,6 +151,8 @@ LINE_BYTES = 8190  # Apache's limit for a request line
 HEADER_BYTES = 32 * 1024
 HEADER_FIELDS = 64
 QUERY_FIELDS = 200
+MOMENT_SECONDS = 0.001  # in which files are taken not to change: under load they are looked at less than asked for
+MOMENTS_KEPT = 1000
 CONNECTIONS = 512
 QUEUED_DRAWINGS = 32
 TEXT_CHARACTERS = 4096
@@ -231,11 +233,10 @@ class PlotRequestHandler(BaseHTTPRequestHandler):
         self.send(response, body=request.method != "HEAD")
 
     def send(self, response: Response, body: bool = True) -> None:
-        self.send_response_only(response.status)
-        for name, value in response.header_fields():
-            self.send_header(name, value)
-        self.send_header("Connection", "close" if self.close_connection else "keep-alive")
-        self.end_headers()
+        lines = [f"{self.protocol_version} {response.status} {HTTPStatus(response.status).phrase}"]
+        lines += [f"{name}: {value}" for name, value in response.header_fields()]
+        lines += ["Connection: close" if self.close_connection else "Connection: keep-alive", "", ""]
+        self.wfile.write("\r\n".join(lines).encode("latin-1"))
         try:
             for chunk in response.chunks() if body else [b""]:
                 if response.endless and not chunk and self.client_has_left():
@@ -426,6 +427,11 @@ class Request:
         return "text/html" in self.headers.get("accept", "")
 
     @property
+    def asked(self) -> tuple:
+        """All that makes one page another than the next."""
+        return self.path, self.mount, *self.query.items(), self.viewer
+
+    @property
     def viewer(self) -> tuple[str, str]:
         """Whose browser it is, as far as can be told."""
         return self.client, self.headers.get("user-agent", "")
@@ -571,6 +577,7 @@ class Application:
         self.folders = folders
         self.access = access
         self.rhythms = Rhythms()
+        self.moments: dict[tuple, tuple[float, str]] = {}  # when a page was last found unchanged, and its ETag
         self.live = Live(streams)
         self.started = time.time()  # no ETag outlives us: what we were may have changed
 
@@ -592,9 +599,20 @@ class Application:
             cookie = self.access.authorize(request)
             if cookie:
                 return self.dressed(Response.html("", 303, Location="./", Set_Cookie=cookie))
-            return self.dressed(self.view(request))
+            return self.dressed(self.same_moment(request) or self.view(request))
         except HTTPError as error:
             return self.refusal(error, request)
+
+    def same_moment(self, request: Request) -> Response | None:
+        """That a page is unchanged, where it was so within the last millisecond: nothing is looked at again."""
+        since, tag = self.moments.get(request.asked, (-math.inf, ""))
+        return Response.unchanged(tag) if time.monotonic() - since < MOMENT_SECONDS and request.has(tag) else None
+
+    def unchanged(self, request: Request, tag: str) -> Response:
+        if len(self.moments) > MOMENTS_KEPT:
+            self.moments.clear()
+        self.moments[request.asked] = (time.monotonic(), tag)
+        return Response.unchanged(tag)
 
     def refusal(self, error: HTTPError, request: Request | None = None) -> Response:
         """The answer to what cannot be done: a page, or for an <img> a picture of the message."""
@@ -695,7 +713,7 @@ class Application:
         showing = self.showing(request, asked, drawing, started)
         headers = {"ETag": self.tag(request, showing)} if drawing and showing.picture else {}
         if headers and request.has(headers["ETag"]):
-            return Response.unchanged(headers["ETag"])
+            return self.unchanged(request, headers["ETag"])
         page = plot_page(asked, showing, request.root)
         if drawing is None or drawing.status == 200:
             return replace(Response.html(page), headers=headers)

@@ -127,6 +127,12 @@ def make_request(target="/", method="GET", accept=PERSON, owner=True, **headers)
     return Request(method, path, plotsrv.query_of(query), fields, owner=owner)
 
 
+@pytest.fixture(autouse=True)
+def no_moment(monkeypatch):
+    """Files change here more often than once in a millisecond."""
+    monkeypatch.setattr(plotsrv, "MOMENT_SECONDS", 0)
+
+
 class Tags(html.parser.HTMLParser):
     """The elements of a page with their attributes, and its text."""
 
@@ -1552,3 +1558,19 @@ def test_errors_are_not_held_back_while_all_processes_are_busy(site, monkeypatch
     busy = Flight(concurrent.futures.Future(), NOW)
     monkeypatch.setattr(site.renderer, "submit", lambda key, job: busy)
     assert "required" in site.page("/mine/need?color=blue", 400)
+
+
+def test_a_page_that_is_asked_for_twice_in_a_moment_is_looked_at_once(site, monkeypatch):
+    """Whoever holds it is told so at once; another query, another tag, or a moment later, is looked at again."""
+    path = site.file("a.csv")
+    site.reads(path)
+    tag = tag_of(site.get("/mine/line"))
+    assert again(site, "/mine/line", tag).status == 304
+    os.utime(path, (2, 2))
+    monkeypatch.setattr(plotsrv, "MOMENT_SECONDS", 60)
+    assert again(site, "/mine/line", tag).status == 304
+    assert again(site, "/mine/line", '"another"').status == 200
+    assert again(site, "/mine/line?freq=2", tag).status == 200
+    monkeypatch.setattr(plotsrv, "MOMENT_SECONDS", 0)
+    site.draws(image=PICTURE + b" drawn anew")
+    assert again(site, "/mine/line", tag).status == 200
