@@ -2,6 +2,7 @@
 #
 #   make run ARGS="--port 8000 ~/experiments"     options of plotsrv
 #   make test ARGS="-k forms"                     options of pytest
+#   make bench ARGS="live large"                  groups of rows
 #   make run PYTHON=python3.12                    another Python than python3
 
 PYTHON ?= python3
@@ -31,7 +32,7 @@ OPEN_PAGE := import socket, sys, time, webbrowser; port, url = sys.argv[1:]; \
 	any(up() or time.sleep(0.1) for _ in range(200)) and webbrowser.open(url)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check demo bench picture clean
+.PHONY: help run test check demo bench soak picture clean
 
 help: ## Show this list.
 	@echo 'usage: make TARGET [ARGS="..."]'
@@ -61,8 +62,11 @@ demo: $(RUNTIME) ## Train a small, real classifier and watch its curves in the b
 	$(IN_VENV) plotsrv.py --no-browser --port $$port & server=$$!; started="$$started $$server"; \
 	wait $$server
 
-bench: $(RUNTIME) ## Measure speed and memory against a plain http.server (2 minutes).
-	@$(IN_VENV) tests/bench.py
+bench: $(TEST) ## Measure speed, memory and freshness against a plain http.server (5 minutes; ARGS: groups of rows).
+	@$(IN_VENV) tests/bench.py $(ARGS)
+
+soak: $(TEST) ## Let a server answer 20,000 refreshes, and see that it has not grown (5 minutes).
+	@$(IN_VENV) tests/soak.py
 
 picture: $(TEST) ## Make the README's picture, tests/page.png, with Chromium.
 	@$(IN_VENV) tests/picture.py

@@ -1,71 +1,68 @@
 """Measures plotsrv's speed and memory against a plain http.server, and prints one table: `make bench`.
 
 Everything is measured in the same run, in turns, and told as medians, because machines differ and get warm.
-The plain server is tests/seed_server.py. plotsrv, it and a bare loop draw the same figure of equal tables.
+The plain server is tests/seed_server.py. plotsrv, it and a bare loop draw the same figure of equal tables; where what
+users see is measured, each draws its own figure of the same log. The arguments choose groups of rows by name.
 """
 
-import ast
-import os
+import math
+import random
 import re
-import signal
-import socket
+import shutil
 import subprocess
 import sys
-import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 
-TESTS = Path(__file__).resolve().parent
-PLOTSRV = TESTS.parent / "plotsrv.py"
-SEED_SERVER = TESTS / "seed_server.py"
+from load import Tab, answer_bytes, requests_a_second, screen, tabs_refreshing, why_no_screen
+from measuring import (
+    PICTURE,
+    PLOTSRV,
+    SEED_PICTURE,
+    TABLE,
+    TABLE_ROWS,
+    Bench,
+    append_row,
+    limited_run,
+    picture,
+    plotsrv,
+    plotsrv_on,
+    plotsrv_with,
+    request_timer,
+    seed_server,
+    table_row,
+    write_large_table,
+    write_table,
+)
 
-WHOLE_RUN_SECONDS = 175
-START_SECONDS = 30
-STOP_SECONDS = 3  # what plotsrv promises after SIGTERM
-POLL_SECONDS = 0.003
-START_ROUNDS = 7
-DRAWING_BLOCKS = 10
+WHOLE_RUN_SECONDS = 290
+START_ROUNDS = 5
+DRAWING_BLOCKS = 6
 BLOCK_DRAWINGS = 10
-DRAWINGS_BEFORE_MEMORY = 20
-TABLE_ROWS = 200
-KB_PER_MB = 1024  # as the kernel counts
+LOAD_ROUNDS = 3
+LOAD_SECONDS = 4
+SEED_LOAD_SECONDS = 2
+VIEWERS = 8
+VIEWER_SECONDS = 10
+SEED_VIEWER_SECONDS = 3
+SCREEN_ROWS = 40
+SEED_SCREEN_ROWS = 8
+APART = (0.3, 0.6)  # seconds between two rows
+SEED_APART = (0.3, 1.3)  # any moment of the second between two refreshes
+LARGE_BLOCKS = 3
+BYTES_A_ROW = 40
 
-# Each process started gets a mark of its own in its environment. It is inherited, and so finds all offspring.
-MARK_NAME = "PLOTSRV_BENCH"
-MARK = f"{os.getpid()}-"
-
-HEADER = "iteration,loss,precision,recall,f-score\n"
 IMPORTS = [sys.executable, "-c", "import matplotlib.pyplot, pandas"]
-PICTURE = "/bench_plot/curve.png"
-SEED_PICTURE = "/?mode=plot&graph=plot_convergence&file_path=curve.csv"
-
-PLOT_FILE = """
-import os
-from pathlib import Path
-
-import matplotlib.pyplot as plt
-import pandas as pd
-
-FOLDER = Path(__file__).parent
-
-{drawing}
-
-def plot_curve():
-    return draw_convergence(FOLDER / "curve.csv")
-
-def plot_busy(number: int):
-    with open(FOLDER / "drawn.txt", "a") as drawn:
-        print(os.getpid(), file=drawn)
-    return plot_curve()
-"""
+CURVE_PICTURE = "/bench_plot/curve.png"
+COUNTED_PAGE = "/bench_plot/counted"
+PAGE = f"/training/convergence?file_path={TABLE}"
+LIVE_PAGE = f"{PAGE}&refresh_every=live"
+SEED_PAGE = f"/?mode=plotpage&graph=plot_convergence&file_path={TABLE}"
 
 # Draws once for each line it is sent, and answers with the seconds that took.
 BARE_LOOP = """
@@ -87,50 +84,61 @@ for line in sys.stdin:
 
 @dataclass(frozen=True)
 class Row:
-    """One measured figure, what it is compared with, and the most it may be."""
+    """One measured figure, or why there is none; the bounds it must keep, and what it is compared with."""
 
     what: str
-    figure: float
-    baseline: float
-    limit: float
-    bar: str
+    figure: float | str
     unit: str
-    seed: float
+    bar: str = ""
+    least: float = -math.inf
+    most: float = math.inf
+    baseline: float | None = None
+    seed: float | None = None
 
     def cells(self) -> list[str]:
         """The row as text, a cell for each column."""
+        if isinstance(self.figure, str):
+            return [self.what, self.figure, "", "", self.bar, "", self.told(self.seed)]
+        ratio = self.figure / self.baseline if self.baseline else math.nan
+        times = "" if math.isnan(ratio) else f"{ratio:.3f}" if ratio < 0.1 else f"{ratio:,.2f}"
+        met = "" if not self.bar else "met" if self.is_met else "missed"
         figure, baseline, seed = map(self.told, (self.figure, self.baseline, self.seed))
-        met = "met" if self.figure <= self.limit else "missed"
-        return [self.what, figure, baseline, f"{self.figure / self.baseline:.2f}", self.bar, met, seed]
+        return [self.what, figure, baseline, times, self.bar, met, seed]
 
-    def told(self, value: float) -> str:
-        """A value with the row's unit."""
-        return f"{value:.1f} {self.unit}" if self.unit != "s" else f"{value:.3f} s"
+    @property
+    def is_met(self) -> bool:
+        """Is the figure within its bounds? One that could not be taken is not."""
+        return not isinstance(self.figure, str) and self.least <= self.figure <= self.most
+
+    def told(self, value: float | None) -> str:
+        """A value with the row's unit; nothing where there is none."""
+        return "" if value is None else f"{value:,.{DECIMALS.get(self.unit, 0)}f} {self.unit}".rstrip()
 
 
+DECIMALS = {"s": 3, "ms": 1, "MB": 1, "a second": 1}
 COLUMNS = ["", "plotsrv", "baseline", "ratio", "bar", "", "plain server"]
 
 
-def print_table(rows: list[Row]) -> None:
+def print_table(rows: list[Row], columns: Sequence[str] = COLUMNS) -> None:
     """Print the rows under their column names, each column as wide as it needs."""
-    lines = [COLUMNS, *(row.cells() for row in rows)]
+    lines = [columns, *(row.cells() for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
-# ---- The measurements ----
+# ---- Start, drawing, memory ----
 
 
-def start_rows(bench: "Bench") -> list[Row]:
+def start_rows(bench: Bench) -> list[Row]:
     """How long it takes from nothing to the gallery, and to the first picture."""
     links, lane, seed_lane = shipped_links(), bench.lane("start"), bench.lane("start-seed")
     turns: dict[str, Callable[[], float]] = {
         "import": lambda: timed(lambda: subprocess.run(IMPORTS, check=True)),
         "gallery": lambda: bench.start_seconds(plotsrv, "/", links),
-        "picture": lambda: bench.start_seconds(plotsrv_with(lane), PICTURE),
+        "picture": lambda: bench.start_seconds(plotsrv_with(lane), CURVE_PICTURE),
         "seed gallery": lambda: bench.start_seconds(seed_server, "/", ["plot_convergence"], seed_lane),
-        "seed picture": lambda: bench.start_seconds(seed_server, SEED_PICTURE, [], seed_lane),
+        "seed picture": lambda: bench.start_seconds(seed_server, SEED_PICTURE + TABLE, [], seed_lane),
     }
     taken: dict[str, list[float]] = {name: [] for name in turns}
     for number in range(START_ROUNDS + 1):
@@ -141,14 +149,14 @@ def start_rows(bench: "Bench") -> list[Row]:
     middle = {name: median(seconds) for name, seconds in taken.items()}
     base = middle["import"]
     return [
-        Row("start to gallery, against the import alone", middle["gallery"], base, base,
-            "1.00 of it", "s", middle["seed gallery"]),
-        Row("start to first picture, against the import", middle["picture"], base, base + 0.15,
-            "0.15 s more", "s", middle["seed picture"]),
+        Row("start to gallery, against the import alone", middle["gallery"], "s",
+            "1.00 of it", most=base, baseline=base, seed=middle["seed gallery"]),
+        Row("start to first picture, against the import", middle["picture"], "s",
+            "0.15 s more", most=base + 0.15, baseline=base, seed=middle["seed picture"]),
     ]  # fmt: skip
 
 
-def drawing_row(bench: "Bench") -> Row:
+def drawing_rows(bench: Bench) -> list[Row]:
     """How long a changed table of 200 rows takes to be a picture, through the server and in a bare loop."""
     served, bare, seed = (bench.lane(f"draw-{name}") for name in ("served", "bare", "seed"))
     with ExitStack() as stack:
@@ -156,17 +164,19 @@ def drawing_row(bench: "Bench") -> Row:
         seed_port = stack.enter_context(bench.serving(seed_server, seed))
         loop = stack.enter_context(bench.running([sys.executable, "-c", BARE_LOOP], bare, talks=True))
         lanes: list[tuple[Path, Callable[[], float]]] = [
-            (served, request_timer(port, PICTURE)),
+            (served, request_timer(port, CURVE_PICTURE)),
             (bare, lambda: drawn_by(loop)),
-            (seed, request_timer(seed_port, SEED_PICTURE)),
+            (seed, request_timer(seed_port, SEED_PICTURE + TABLE)),
         ]
         taken: list[list[float]] = [[] for _ in lanes]
         for _ in range(DRAWING_BLOCKS):
             for (lane, draw), seconds in zip(lanes, taken, strict=True):
-                seconds += drawing_block(lane / "curve.csv", draw)
+                seconds += drawing_block(lane / TABLE, draw)
     figure, baseline, seed_figure = (1000 * median(seconds) for seconds in taken)
-    return Row("a changed 200-row plot, against a bare loop", figure, baseline, 1.1 * baseline,
-               "1.10 of it", "ms", seed_figure)  # fmt: skip
+    return [
+        Row("a changed 200-row plot, against a bare loop", figure, "ms",
+            "1.10 of it", most=1.1 * baseline, baseline=baseline, seed=seed_figure)
+    ]  # fmt: skip
 
 
 def drawing_block(table: Path, draw: Callable[[], float]) -> list[float]:
@@ -180,283 +190,176 @@ def drawing_block(table: Path, draw: Callable[[], float]) -> list[float]:
     return seconds[1:]
 
 
-def memory_rows(bench: "Bench") -> list[Row]:
-    """How much memory the processes hold after many drawings: sums of PSS, which count shared pages once."""
-    server, both = bench.memory(workers=2)
-    _, one = bench.memory(workers=1)
-    seed = bench.seed_memory()
-    return [
-        Row("memory of the server process", server, seed, 20, "20 MB", "MB", seed),
-        Row("memory of all processes, two workers", both, seed, 240, "240 MB", "MB", seed),
-        Row("memory of all processes, one worker", one, seed, 190, "190 MB", "MB", seed),
-    ]
-
-
-# ---- What is started ----
-
-
-def plotsrv(port: int, *options: str) -> list[str]:
-    """The command line of plotsrv."""
-    return [sys.executable, str(PLOTSRV), "--no-browser", "--port", str(port), *options]
-
-
-def plotsrv_with(lane: Path, *options: str) -> Callable[[int], list[str]]:
-    """The command line of plotsrv with the plot file of a lane, for whatever port."""
-    return lambda port: plotsrv(port, "--plots", str(lane / "bench_plot.py"), *options)
-
-
-def seed_server(port: int) -> list[str]:
-    """The command line of the plain server."""
-    return [sys.executable, str(SEED_SERVER), str(port)]
-
-
-class Bench:
-    """A folder for the run's files, and the processes, each ended when its measurement is over."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.started = 0
-        self.left_behind = 0
-        self.strangers: set[int] = set()
-
-    def lane(self, name: str) -> Path:
-        """A folder of its own with the plot file and a table, so that nobody's change is another's."""
-        lane = self.folder / name
-        lane.mkdir()
-        (lane / "bench_plot.py").write_text(PLOT_FILE.format(drawing=drawing_source()))
-        write_table(lane / "curve.csv")
-        return lane
-
-    def output(self) -> Path:
-        """The file that keeps what the process started last says."""
-        return self.folder / f"output-{self.started}.txt"
-
-    @contextmanager
-    def running(
-        self, command: list[str], folder: Path | None = None, talks: bool = False
-    ) -> Iterator[subprocess.Popen[str]]:
-        """A process, ended at the end with all that it started."""
-        self.started += 1
-        mark = f"{MARK}{self.started}."
-        with self.output().open("w") as output:
-            process = subprocess.Popen(
-                command, cwd=folder or self.folder, env={**os.environ, MARK_NAME: mark}, text=True,
-                stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
-                stdout=subprocess.PIPE if talks else output, stderr=output,
-            )  # fmt: skip
-        try:
-            yield process
-        finally:
-            self.left_behind += ended(process, mark)
-
-    @contextmanager
-    def serving(self, command_for: Callable[[int], list[str]], folder: Path | None = None) -> Iterator[int]:
-        """A server that answers; what is given is its port."""
-        port = free_port()
-        with self.running(command_for(port), folder) as process:
-            self.wait_for(process, port, "/")
-            yield port
-
-    def start_seconds(
-        self, command_for: Callable[[int], list[str]], path: str, texts: list[str] | None = None,
-        folder: Path | None = None,
-    ) -> float:  # fmt: skip
-        """The seconds from starting a server to its first good answer with these texts in it."""
-        port = free_port()
-        command = command_for(port)
-        start = time.perf_counter()
-        with self.running(command, folder) as process:
-            self.wait_for(process, port, path, texts or [])
-            return time.perf_counter() - start
-
-    def wait_for(self, process: subprocess.Popen[str], port: int, path: str, texts: list[str] | None = None) -> None:
-        """Ask again and again until the answer is 200 and has the texts."""
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline and process.poll() is None:
-            status, body = answer(port, path)
-            if status == 200 and all(text.encode() in body for text in texts or []):
-                return
-            time.sleep(POLL_SECONDS)
-        said = self.output().read_text()[-2000:]
-        raise SystemExit(f"{process.args!r} did not answer {path} as it should.\n{said}")
-
-    def memory(self, workers: int) -> tuple[float, float]:
-        """The MB of the server process, and of all its processes, after each worker has drawn often."""
-        lane = self.lane(f"memory-{workers}")
-        port = free_port()
-        with self.running(plotsrv_with(lane, "--workers", str(workers))(port)) as process:
-            self.wait_for(process, port, "/")
-            keep_busy(port, lane / "drawn.txt", workers)
-            tree = process_tree(process.pid)
-            self.strangers |= matplotlib_users() - set(tree)
-            return megabytes([process.pid]), megabytes(tree)
-
-    def seed_memory(self) -> float:
-        """The MB of the plain server after as many drawings."""
-        port = free_port()
-        with self.running(seed_server(port), self.lane("memory-seed")) as process:
-            self.wait_for(process, port, "/")
-            for _ in range(DRAWINGS_BEFORE_MEMORY):
-                picture(port, SEED_PICTURE)
-            return megabytes([process.pid])
-
-
-def ended(process: subprocess.Popen[str], mark: str) -> int:
-    """End a process as `kill` would; how many had to be killed harder once the promised time was over."""
-    process.terminate()
-    deadline = time.monotonic() + STOP_SECONDS
-    while (left := marked(mark)) and time.monotonic() < deadline:
-        process.poll()
-        time.sleep(0.02)
-    kill(left)
-    process.wait()
-    for pipe in filter(None, [process.stdin, process.stdout]):
-        pipe.close()
-    return len(left)
-
-
-# ---- Requests ----
-
-
-def free_port() -> int:
-    """A port that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def answer(port: int, path: str) -> tuple[int, bytes]:
-    """The status and body of one request; 0 where nobody answers yet."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=START_SECONDS)
-    try:
-        connection.request("GET", path)
-        response = connection.getresponse()
-        return response.status, response.read()
-    except (OSError, HTTPException):
-        return 0, b""
-    finally:
-        connection.close()
-
-
-def picture(port: int, path: str) -> None:
-    """Ask for a picture, and insist on getting one."""
-    insist(path, *answer(port, path))
-
-
-def insist(path: str, status: int, body: bytes) -> None:
-    """Give up unless the answer is a picture."""
-    if status != 200 or not body.startswith(b"\x89PNG"):
-        raise SystemExit(f"{path} was answered with {status}: {body[:500]!r}")
-
-
-def request_timer(port: int, path: str) -> Callable[[], float]:
-    """A function that asks for a picture, over one connection where the server keeps it; its seconds."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=START_SECONDS)
-
-    def draw() -> float:
-        start = time.perf_counter()
-        connection.request("GET", path)
-        response = connection.getresponse()
-        body = response.read()
-        seconds = time.perf_counter() - start
-        insist(path, response.status, body)
-        return seconds
-
-    return draw
-
-
-def drawn_by(loop: subprocess.Popen[str]) -> float:
+def drawn_by(loop: "subprocess.Popen[str]") -> float:
     """The seconds the bare loop took for one drawing."""
     assert loop.stdin and loop.stdout
     print("draw", file=loop.stdin, flush=True)
     return float(loop.stdout.readline())
 
 
-def keep_busy(port: int, drawn: Path, workers: int) -> None:
-    """Ask for as many pictures at once as there are workers, until each worker has drawn often enough."""
-    with ThreadPoolExecutor(workers) as clients:
-        for number in range(10 * DRAWINGS_BEFORE_MEMORY):
-            paths = [f"/bench_plot/busy.png?number={workers * number + client}" for client in range(workers)]
-            list(clients.map(lambda path: picture(port, path), paths))
-            drawings = Counter(drawn.read_text().split())
-            if sum(count >= DRAWINGS_BEFORE_MEMORY for count in drawings.values()) >= workers:
-                return
-    raise SystemExit(f"{workers} workers were asked for; this is how often each process drew: {drawings}")
+def memory_rows(bench: Bench) -> list[Row]:
+    """How much memory the processes hold after many drawings: sums of PSS, which count shared pages once."""
+    server, both = bench.memory(workers=2)
+    _, one = bench.memory(workers=1)
+    seed = bench.seed_memory()
+    return [
+        Row("memory of the server process", server, "MB", "20 MB", most=20, baseline=seed, seed=seed),
+        Row("memory of all processes, two workers", both, "MB", "240 MB", most=240, baseline=seed, seed=seed),
+        Row("memory of all processes, one worker", one, "MB", "190 MB", most=190, baseline=seed, seed=seed),
+    ]
 
 
-# ---- Processes, as /proc knows them ----
+# ---- Freshness: what an unchanged page costs, and how soon a change is seen ----
 
 
-def all_pids() -> list[int]:
-    """Every process of the machine."""
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+def unchanged_rows(bench: Bench) -> list[Row]:
+    """How many refreshes of an unchanged page are answered a second, and how large an answer is."""
+    lane, figures, seed_figures = bench.lane("unchanged"), [], []
+    with bench.serving(plotsrv_on(lane)) as port, bench.serving(seed_server, lane) as seed_port:
+        tag = Tab(port).settle(PAGE)
+        for _ in range(LOAD_ROUNDS if shutil.which("wrk") else 0):
+            figures.append(requests_a_second(port, PAGE, LOAD_SECONDS, tag))
+            seed_figures.append(requests_a_second(seed_port, SEED_PICTURE + TABLE, SEED_LOAD_SECONDS))
+        size = answer_bytes(port, PAGE, If_None_Match=tag)  # the whole page, had it changed under the load
+        seed_size = sum(answer_bytes(seed_port, path) for path in (SEED_PAGE, SEED_PICTURE + TABLE))
+    what = "refreshes of an unchanged page, 32 connections"
+    size_row = Row("bytes of the answer to such a refresh", size, "", "under 500",
+                   most=499, baseline=seed_size, seed=seed_size)  # fmt: skip
+    if not figures:
+        return [Row(what, "wrk is not installed", "a second", "at least 5,000"), size_row]
+    figure, seed = median(figures), median(seed_figures)
+    return [
+        Row(what, figure, "a second", "at least 5,000", least=5000, seed=seed),
+        Row("the same, against the plain server", figure, "a second", "300 times it",
+            least=300 * seed, baseline=seed, seed=seed),
+        size_row,
+    ]  # fmt: skip
 
 
-def known(pid: int, name: str) -> bytes:
-    """What /proc tells of a process; nothing where it has ended or is somebody else's."""
-    try:
-        return Path(f"/proc/{pid}/{name}").read_bytes()
-    except OSError:
-        return b""
+def viewer_rows(bench: Bench) -> list[Row]:
+    """How often is drawn for eight tabs that refresh each second: once a change, and else not at all."""
+    lane, seed_lane = bench.lane("viewers"), bench.lane("viewers-seed")
+    with bench.serving(plotsrv_with(lane)) as port, bench.serving(seed_server, seed_lane) as seed_port:
+        Tab(port).settle(COUNTED_PAGE)
+        drawings, seed_drawings = [], []
+        for changing in (True, False):
+            before = drawings_counted(lane)
+            refreshed(port, COUNTED_PAGE, lane / TABLE, VIEWER_SECONDS, changing)
+            drawings.append((drawings_counted(lane) - before) / VIEWER_SECONDS)
+            refreshes = refreshed(seed_port, SEED_PICTURE + TABLE, seed_lane / TABLE, SEED_VIEWER_SECONDS, changing)
+            seed_drawings.append(refreshes / SEED_VIEWER_SECONDS)  # each of them draws
+    (changed, unchanged), (seed_changed, seed_unchanged) = drawings, seed_drawings
+    return [
+        Row("drawings for 8 tabs, a row added each second", changed, "a second", "1 a second",
+            least=1, most=1, seed=seed_changed),
+        Row("drawings for 8 tabs, nothing changes", unchanged, "a second", "none", most=0, seed=seed_unchanged),
+    ]  # fmt: skip
 
 
-def marked(mark: str) -> list[int]:
-    """The processes that have the mark in their environment, whoever is their parent by now."""
-    return [pid for pid in all_pids() if f"\0{MARK_NAME}={mark}".encode() in b"\0" + known(pid, "environ")]
+def refreshed(port: int, path: str, table: Path, seconds: int, changing: bool) -> int:
+    """Let eight tabs refresh, while the table gets a row each second or none; how many refreshes there were."""
+    with tabs_refreshing(port, path, VIEWERS, seconds) as statuses:
+        for _ in range(seconds):
+            if changing:
+                append_row(table)
+            time.sleep(1)
+    if set(statuses) - {200, 304}:
+        raise SystemExit(f"{path} was answered with {set(statuses)}.")
+    return len(statuses)
 
 
-def kill(pids: list[int]) -> None:
-    """Kill what is left."""
-    for pid in pids:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+def drawings_counted(lane: Path) -> int:
+    """How often the plot was called: it writes a line each time."""
+    return len((lane / "drawn.txt").read_text().splitlines())
 
 
-def parent_of(pid: int) -> int | None:
-    """The parent of a process."""
-    found = re.search(rb"^PPid:\s*(\d+)", known(pid, "status"), re.MULTILINE)
-    return int(found[1]) if found else None
+def live_rows(bench: Bench) -> list[Row]:
+    """How long it takes from a row in the file to its pixels on Chromium's screen."""
+    what, rare = "row appended until on Chromium's screen, live", "the same, 95 % of the rows"
+    if reason := why_no_screen():
+        return [Row(what, reason, "ms", "120 ms"), Row(rare, reason, "ms", "under 200 ms")]
+    lane, seed_lane = bench.lane("live"), bench.lane("live-seed")
+    with bench.serving(plotsrv_on(lane)) as port:
+        Tab(port).settle(LIVE_PAGE)
+        taken = screen_milliseconds(port, LIVE_PAGE, lane / TABLE, SCREEN_ROWS, APART)
+    with bench.serving(seed_server, seed_lane) as port:
+        page = f"{SEED_PAGE}&refresh_every=1"
+        seed_taken = screen_milliseconds(port, page, seed_lane / TABLE, SEED_SCREEN_ROWS, SEED_APART)
+    return [
+        Row(what, median(taken), "ms", "120 ms", most=120, seed=median(seed_taken)),
+        Row(rare, share_of(taken, 0.95), "ms", "under 200 ms", most=200, seed=share_of(seed_taken, 0.95)),
+    ]
 
 
-def process_tree(root: int) -> list[int]:
-    """A process and all its descendants: forkserver, resource tracker and the render processes below them."""
-    parents = {pid: parent_of(pid) for pid in all_pids()}
-    tree = [root]
-    for pid in tree:
-        tree += [child for child, parent in parents.items() if parent == pid]
-    return tree
+def screen_milliseconds(port: int, path: str, table: Path, rows: int, apart: tuple[float, float]) -> list[float]:
+    """What each row takes that is appended at a random moment."""
+    taken = []
+    with screen(f"http://127.0.0.1:{port}{path}") as seen:
+        for _ in range(rows):
+            taken.append(1000 * seen.seconds_until_seen(lambda: append_row(table)))
+            seen.wait(random.uniform(*apart))
+    return taken
 
 
-def matplotlib_users() -> set[int]:
-    """The processes that have matplotlib loaded."""
-    return {pid for pid in all_pids() if b"/matplotlib/" in known(pid, "maps")}
+def share_of(values: list[float], share: float) -> float:
+    """The value that this share of all values does not exceed."""
+    return sorted(values)[math.ceil(share * len(values)) - 1]
 
 
-def megabytes(pids: list[int]) -> float:
-    """The sum of the processes' proportional set sizes."""
-    found = (re.search(rb"^Pss:\s*(\d+)", known(pid, "smaps_rollup"), re.MULTILINE) for pid in pids)
-    return sum(int(size[1]) for size in found if size) / KB_PER_MB
+# ---- Large logs ----
 
 
-# ---- What is drawn ----
+@dataclass(frozen=True)
+class Large:
+    """A large log, what its drawings may cost, and how often the plain server is asked to draw it."""
+
+    rows: int
+    of_small: float  # at most so many times the same with 200 rows
+    faster: float  # and at least so many times as fast as the plain server
+    seed_drawings: int
 
 
-def drawing_source() -> str:
-    """The plain server's drawing function, taken over word for word."""
-    text = SEED_SERVER.read_text()
-    functions = {node.name: node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)}
-    return ast.get_source_segment(text, functions["draw_convergence"]) or ""
+LARGE = [Large(1_000_000, 2, 5, 5), Large(10_000_000, 3.5, 25, 2)]
 
 
-def write_table(path: Path) -> None:
-    """Write a training log of 200 rows."""
-    path.write_text(HEADER + "".join(map(table_row, range(TABLE_ROWS))))
+def large_rows(bench: Bench) -> list[Row]:
+    """How long a row more takes to be in the picture of a log of millions of rows."""
+    lane = bench.lane("large")
+    with bench.serving(plotsrv_on(lane)) as port, bench.serving(seed_server, lane) as seed_port:
+        return [row for log in LARGE for row in large_log_rows(log, lane, port, seed_port)]
 
 
-def table_row(number: int) -> str:
-    """A row of a training log that goes well."""
-    done = number / (number + 50)
-    return f"{number},{1 - done:.4f},{done:.4f},{done * 0.9:.4f},{done * 0.95:.4f}\n"
+def large_log_rows(log: Large, lane: Path, port: int, seed_port: int) -> list[Row]:
+    """The rows for one large log; it is removed when they are there."""
+    what, table = f"row appended to {log.rows:,} until in the PNG", lane / f"{log.rows}.csv"
+    if shutil.disk_usage(lane).free < 2 * BYTES_A_ROW * log.rows:
+        return [Row(what, f"no room for {BYTES_A_ROW * log.rows / 1e6:.0f} MB", "ms", f"{log.of_small:g} of 200 rows")]
+    write_large_table(table, log.rows)
+    cold = timed(lambda: picture(port, PICTURE + table.name))
+    seed_cold = timed(lambda: picture(seed_port, SEED_PICTURE + table.name))
+    small_taken, taken = [], []
+    for _ in range(LARGE_BLOCKS):
+        small_taken += appending_block(port, PICTURE, lane / TABLE, BLOCK_DRAWINGS)
+        taken += appending_block(port, PICTURE, table, BLOCK_DRAWINGS)
+    seed_taken = appending_block(seed_port, SEED_PICTURE, table, log.seed_drawings)
+    table.unlink()
+    small, figure, seed = (1000 * median(seconds) for seconds in (small_taken, taken, seed_taken))
+    return [
+        Row(f"first drawing of {log.rows:,} rows", cold, "s", seed=seed_cold),
+        Row(what, figure, "ms", f"{log.of_small:g} of 200 rows",
+            most=log.of_small * small, baseline=small, seed=seed),
+        Row("the same, against the plain server", figure, "ms", f"1/{log.faster:g} of it",
+            most=seed / log.faster, baseline=seed, seed=seed),
+    ]  # fmt: skip
+
+
+def appending_block(port: int, path: str, table: Path, drawings: int) -> list[float]:
+    """The seconds from a row appended until the picture is there, so many times; one drawing more warms up."""
+    draw = request_timer(port, path + table.name)
+    return [timed(lambda: (append_row(table), draw())) for _ in range(drawings + 1)][1:]
+
+
+# ---- What else is needed ----
 
 
 def shipped_links() -> list[str]:
@@ -473,33 +376,39 @@ def timed(act: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def give_up(*_: object) -> None:
-    """End the run, and with it everything it started."""
-    raise SystemExit(f"The bench was ended, or took more than {WHOLE_RUN_SECONDS} s.")
+GROUPS: dict[str, Callable[[Bench], list[Row]]] = {
+    "start": start_rows,
+    "drawing": drawing_rows,
+    "memory": memory_rows,
+    "unchanged": unchanged_rows,
+    "viewers": viewer_rows,
+    "live": live_rows,
+    "large": large_rows,
+}
 
 
-def main() -> int:
-    """Measure all, print the table; the exit code tells only whether a process was left behind."""
-    signal.signal(signal.SIGTERM, give_up)
-    signal.signal(signal.SIGALRM, give_up)
-    signal.alarm(WHOLE_RUN_SECONDS)
-    with tempfile.TemporaryDirectory(prefix="plotsrv-bench-") as folder, ExitStack() as stack:
-        bench = Bench(Path(folder))
-        stack.callback(lambda: kill(marked(MARK)))  # in case the end came while a process was being ended
-        print("measuring: start, ", end="", flush=True)
-        rows = start_rows(bench)
-        print("drawing, ", end="", flush=True)
-        rows.append(drawing_row(bench))
-        print("memory\n", flush=True)
-        rows += memory_rows(bench)
-    print_table(rows)
+def main(*names: str) -> int:
+    """Measure the groups that are named, or all; the exit code tells only whether a process was left behind."""
+    if unknown := set(names) - set(GROUPS):
+        raise SystemExit(f"There is no group {', '.join(unknown)}; choose among {', '.join(GROUPS)}.")
+    rows = []
+    try:
+        with limited_run("bench", WHOLE_RUN_SECONDS) as bench:
+            for name in names or GROUPS:
+                print(f"measuring: {name}, ", end="", flush=True)
+                start = time.perf_counter()
+                rows += GROUPS[name](bench)
+                print(f"{time.perf_counter() - start:.0f} s")
+    finally:
+        print()
+        print_table(rows)  # what there is of it, where the end came early
     print(f"\nprocesses left behind: {bench.left_behind}")
     if bench.strangers:
         print(f"Others have matplotlib loaded, so memory looks smaller: {sorted(bench.strangers)}")
-    if find_spec("pyarrow"):
+    if "memory" in (names or GROUPS) and find_spec("pyarrow"):
         print("pyarrow is installed, and pandas loads it: the bars for memory are meant without.")
     return 1 if bench.left_behind else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))
