@@ -10,7 +10,7 @@ ARGS ?=
 VENV := .venv
 IN_VENV := $(VENV)/bin/python
 DEMO_LOG := runs/demo.csv
-DEMO_PAGE := training/convergence?file_path=$(DEMO_LOG)&refresh_every=1
+DEMO_PAGE := training/convergence?file_path=$(DEMO_LOG)&refresh_every=live
 
 # Stamps: pip is asked again only when pyproject.toml has changed.
 RUNTIME := $(VENV)/.installed
