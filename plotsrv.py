@@ -543,7 +543,7 @@ class Asked:
     plot: Plot
     typed: Mapping[str, tuple[str, ...]]  # as it came, to be shown in the form again
     texts: Mapping[str, tuple[str, ...]]  # what the plot gets: without defaults, files found
-    page: Mapping[str, Any]  # refresh_every, width, height, dpi
+    page: Mapping[str, Any]  # refresh_every, and the lens
     sent: tuple[str, ...] = ()  # free texts of the browser's that a plot might make a path or an address of
     missing_file: str = ""  # a file that is not there yet, as it was typed
     notes: tuple[str, ...] = ()
@@ -806,7 +806,7 @@ class Application:
         self.gallery.refresh(SLOW_SECONDS, [plot.path])
         asked = self.asked(request, self.gallery.plots.get(plot.path, plot))
         if asked.errors:
-            return Drawing(status=asked.status, error="The arguments are wrong."), bool
+            return Drawing(status=asked.status, error="The arguments are wrong."), lambda: False
         drawing, _ = self.draw(asked, "png", wait=None)
         assert drawing  # without a limit, draw waits
 
@@ -852,7 +852,7 @@ class Application:
                 elif leaf.free_text and given:
                     pieces = text_pieces(leaf, given[0])
                     self.folders.refuse_paths(pieces)
-                    sent += [piece for piece in pieces if piece == ".." or re.search(r"[/\\\\]", piece)]
+                    sent += [piece for piece in pieces if piece == ".." or re.search(r"[/\\]", piece)]
             except ValueError as error:
                 errors[name] = str(error)
             except HTTPError as refusal:
@@ -929,10 +929,6 @@ VIEWS: dict[str, Callable[[Application, Request, Plot], Response]] = {  # by wha
     ".pdf": functools.partial(Application.image_view, format="pdf"),
     LIVE_ENDING: Application.live_view,
 }
-
-
-def in_one_line(errors: Mapping[str, str]) -> str:
-    return "; ".join(f"{name}: {error}" for name, error in errors.items())
 
 
 def stream_name(asked: Asked) -> tuple:
@@ -2110,7 +2106,7 @@ def draw(job: Job) -> Drawing:
             returned = call()
             size = job.width, job.height, job.dpi
             image, content_type, own = picture_of(returned, job.format, *size, fit=thinned.fit)
-            told = "" if own else headline(canvas_of(returned))
+            told = "" if own else sendable(headline(canvas_of(returned)))
             result = Drawing(image, content_type, own, headline=told, notes=tuple(thinned.notes))
     except FormErrors as wrong:
         result = Drawing(status=400, error="The arguments are wrong.", errors=wrong.errors)
@@ -2189,6 +2185,16 @@ def plotting_state(function: Callable) -> Iterator[None]:
         finally:
             if pyplot := sys.modules.get("matplotlib.pyplot"):
                 pyplot.close("all")
+
+
+def thinning(on: bool) -> contextlib.AbstractContextManager[Any]:
+    """While a plot draws with it, lines of far more points than pixels become lines of few."""
+    folder = shipped_folder()
+    source = Source(os.path.join(folder, "figures.py"), folder, SHIPPED, "figures")
+    if not on or "matplotlib" not in sys.modules or not os.path.exists(source.file):
+        return contextlib.nullcontext(types.SimpleNamespace(fit=lambda figure, dpi: None, notes=()))
+    found: contextlib.AbstractContextManager[Any] = load(source).thinning()
+    return found
 
 
 def error_line(error: BaseException) -> str:
@@ -2683,6 +2689,10 @@ class FormErrors(Exception):
     def __init__(self, errors: Mapping[str, str]):
         super().__init__(in_one_line(errors))
         self.errors = errors
+
+
+def in_one_line(errors: Mapping[str, str]) -> str:
+    return "; ".join(f"{name}: {error}" for name, error in errors.items())
 
 
 class Glob:
@@ -3677,15 +3687,12 @@ def page_fields() -> tuple[Field, ...]:
     }
     fields = []
     for entry in form_of(page):
-        read = functools.partial(
-            lambda kind, text: kind.value(text) if text not in ("", LIVE) else text or None, entry.kind
-        )
+        read = functools.partial(lambda kind, text: kind.value(text) if text else None, entry.kind)
         fields.append(replace(entry.field, default=entry.parameter.default, read=read))
     choices = tuple((str(number), label) for number, label in seconds.items())
-    return (
-        replace(fields[0], control="select", choices=choices, texts=(f"{REFRESH_SECONDS:g}",), allowed=""),
-        *fields[1:],
-    )
+    every, *lens = fields
+    every = replace(every, control="select", choices=choices, texts=(f"{REFRESH_SECONDS:g}",), allowed="")
+    return (replace(every, read=lambda text: LIVE if text == LIVE else fields[0].read(text)), *lens)
 
 
 PAGE_FIELDS = page_fields()
@@ -3789,9 +3796,7 @@ class DrawingCache:
         """Keep a drawing as the last of its kind, and where it is a picture, as the last good one."""
         with self.lock:
             before = self.again.get(key) or self.once.get(key)
-            if before and (before.version, before.drawing.drawn_at) > (version, drawing.drawn_at):
-                return  # a later one has come before it
-            if before and before.drawing is drawing:
+            if before and (before.version > version or before.drawing is drawing):
                 return
             good = drawing if drawing.status == 200 else before.good if before else None
             shelf = self.again if self.again.get(key) else self.once
@@ -4360,11 +4365,11 @@ def headline(figure: Any) -> str:
         values = importlib.import_module("numpy").asarray(lines[0].get_ydata())[-1000:]
         if values.dtype.kind in "iuf":  # else they are words, or dates
             last = next((value for value in reversed(values.tolist()) if math.isfinite(value)), math.nan)
-            return sendable(f"{'' if label.startswith('_') else label[:40]} {last:.3g}".strip())
+            return f"{'' if label.startswith('_') else label[:40]} {last:.3g}".strip()
     titles = [axes.get_title() for axes in figure.axes]
     if hasattr(figure, "get_suptitle"):  # of matplotlib 3.8 and later
         titles.insert(0, figure.get_suptitle())
-    return sendable(next(filter(None, titles), "").partition("\n")[0][:80])
+    return next(filter(None, titles), "").partition("\n")[0][:80]
 
 
 def own_picture(image: bytes, format: str) -> tuple[bytes, str, bool]:
@@ -4424,16 +4429,6 @@ def remarked(picture: bytes, text: str) -> bytes:
     memory = io.BytesIO()
     image.save(memory, "PNG", compress_level=1)
     return memory.getvalue()
-
-
-def thinning(on: bool) -> contextlib.AbstractContextManager[Any]:
-    """While a plot draws with it, lines of far more points than pixels become lines of few."""
-    folder = shipped_folder()
-    source = Source(os.path.join(folder, "figures.py"), folder, SHIPPED, "figures")
-    if not on or "matplotlib" not in sys.modules or not os.path.exists(source.file):
-        return contextlib.nullcontext(types.SimpleNamespace(fit=lambda figure, dpi: None, notes=()))
-    found: contextlib.AbstractContextManager[Any] = load(source).thinning()
-    return found
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -19,6 +19,8 @@ from typing import Any
 PATIENCE_SECONDS = 30
 SETTLE_SECONDS = 0.05
 BROWSERS = ["chromium", "chromium-browser", "google-chrome"]
+BROWSER_ARGUMENTS = ["--disable-gpu", "--no-first-run", "--disable-background-networking"]
+BROWSER_ARGUMENTS += ["--no-sandbox"] if os.geteuid() == 0 else []
 # A picture on the screen is waited for as long, and the page is left alone before the first row.
 SCREEN_SECONDS = 5
 FIRST_LOOK_SECONDS = 2
@@ -157,10 +159,8 @@ def screen(url: str) -> Iterator["Screen"]:
     """A page in Chromium, without JavaScript and without a window."""
     from playwright.sync_api import sync_playwright
 
-    arguments = ["--disable-gpu", "--no-first-run", "--disable-background-networking"]
-    arguments += ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path(), args=arguments)
+        browser = playwright.chromium.launch(executable_path=browser_path(), args=BROWSER_ARGUMENTS)
         page = browser.new_context(java_script_enabled=False).new_page()
         page.goto(url, wait_until="commit")  # a live page never finishes loading
         yield Screen(page)

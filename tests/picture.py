@@ -1,14 +1,13 @@
 """Makes the README's picture, tests/page.png, of a real training's page in Chromium: `make picture`."""
 
 import io
-import os
 import runpy
-import shutil
 import tempfile
 from itertools import islice
 from pathlib import Path
 
 from bench import Bench, picture, plotsrv
+from load import BROWSER_ARGUMENTS, BROWSERS, browser_path
 from PIL import Image
 from playwright.sync_api import ViewportSize, sync_playwright
 
@@ -18,7 +17,6 @@ DEMO = TESTS.parent / "plots" / "demo.py"
 ROWS = 250
 MAX_BYTES = 120_000  # it is loaded with every look at the README
 WINDOW = ViewportSize(width=1000, height=760)
-BROWSERS = ["chromium", "chromium-browser", "google-chrome"]
 QUERY = "?file_path=runs/demo.csv&refresh_every=5"
 
 
@@ -32,13 +30,10 @@ def write_log(path: Path) -> None:
 
 def screenshot(url: str) -> bytes:
     """What a reader without JavaScript sees in a light window."""
-    browser_path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser_path is None:
+    if browser_path() is None:
         raise SystemExit(f"Taking a picture needs a browser: install one of {', '.join(BROWSERS)}.")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=browser_path, args=["--no-sandbox"] if os.geteuid() == 0 else []
-        )
+        browser = playwright.chromium.launch(executable_path=browser_path(), args=BROWSER_ARGUMENTS)
         page = browser.new_page(viewport=WINDOW, color_scheme="light", java_script_enabled=False)
         answer = page.goto(url, wait_until="load")
         image = page.screenshot()

@@ -589,6 +589,7 @@ def test_wrong_arguments_of_a_picture_are_a_400_too(site, target, errors):
         ("refresh_every=nan", "refresh_every"),
         ("refresh_every=86401", "refresh_every"),
         ("width=10", "width"),
+        ("width=live", "width"),
         ("width=4001", "width"),
         ("width=1.5", "width"),
         ("height=0", "height"),

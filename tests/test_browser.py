@@ -3,12 +3,12 @@
 import contextlib
 import io
 import os
-import shutil
 
 import pytest
+from load import BROWSER_ARGUMENTS, browser_path
 from serving import Server, eventually
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+BROWSER = browser_path()
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(
@@ -16,7 +16,6 @@ pytestmark = [
         reason="no chromium, chromium-browser or google-chrome is installed here",
     ),
 ]
-ARGUMENTS = ["--disable-gpu", "--no-first-run", "--disable-background-networking"]
 PHONE = {"width": 390, "height": 800}
 DESKTOP = {"width": 1100, "height": 800}
 
@@ -81,9 +80,8 @@ def browser():
     assert BROWSER, "CI=true promises a browser: install chromium"
     from playwright.sync_api import sync_playwright
 
-    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=ARGUMENTS + sandbox)
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=BROWSER_ARGUMENTS)
         yield browser
         browser.close()
 

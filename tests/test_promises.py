@@ -138,6 +138,28 @@ def test_the_first_plot_is_served_with_a_field_for_freq(tmp_path):
 
 
 @needs_readme
+def test_the_plot_of_a_large_log_draws_one_and_sees_it_grow(tmp_path):
+    """What the README shows for large logs runs as it stands: read_csv is found, and its file is an input."""
+    code = next(code for code in blocks("python") if "read_csv" in code)
+    (tmp_path / "mine.py").write_text(code, encoding="utf-8")
+    log = tmp_path / "log.csv"
+    log.write_text("iteration,loss\n" + "".join(f"{n},{1 / (n + 1)}\n" for n in range(200_000)), encoding="utf-8")
+    source = plotsrv.Source(str(tmp_path / "mine.py"), str(tmp_path), "plots_of_the_readme", "mine")
+    renderer = plotsrv.Renderer(workers=1)
+    try:
+        [plot] = renderer.describe(source, version=0).result().plots
+        job = plotsrv.Job("draw", plot, {"file_path": (str(log),)})
+        drawing = renderer.submit(0, job).future.result()
+        with log.open("a", encoding="utf-8") as file:
+            file.write("200000,0.1\n")
+        longer = renderer.submit(1, job).future.result()
+    finally:
+        renderer.close()
+    assert drawing.status == longer.status == 200 and [each.path for each in drawing.inputs] == [str(log)]
+    assert "200,000 points" in drawing.notes[0] and "200,001 points" in longer.notes[0]
+
+
+@needs_readme
 def test_the_first_plot_is_the_same_wherever_it_is_shown():
     """README, docstring and the empty gallery teach one and the same plot."""
     body = first_plot().strip()
@@ -183,6 +205,42 @@ def test_the_sections_stand_in_the_order_that_the_docstring_tells():
     """The table of contents is true."""
     banners = re.findall(r"^# -{20,}\n# (\d+) ([^:\n]+):", SOURCE, re.MULTILINE)
     assert banners == announced() and len(banners) > 5
+
+
+WORDS_OF_ALL = {"HTTPError", "Request", "Response", "QueueFull", "PlotRequestHandler"}  # told by those below, too
+
+
+def section_of(line):
+    """The number of the section that a line stands in; 0 for the headline."""
+    return len(re.findall(r"^# -{20,}\n# \d+ ", "\n".join(SOURCE.splitlines()[:line]), re.MULTILINE))
+
+
+def names_used(node):
+    """All names that the code of a definition uses, but for its annotations and what it defines itself."""
+    own = {each.arg for each in ast.walk(node) if isinstance(each, ast.arg)}
+    own |= {each.id for each in ast.walk(node) if isinstance(each, ast.Name) and not isinstance(each.ctx, ast.Load)}
+    notes = [getattr(each, kind, None) for each in ast.walk(node) for kind in ("annotation", "returns")]
+    noted = {id(name) for note in notes if note for name in ast.walk(note)}
+    return {
+        each.id
+        for each in ast.walk(node)
+        if isinstance(each, ast.Name) and id(each) not in noted and each.id not in own
+    }
+
+
+def test_a_section_calls_only_sections_below_it():
+    """Doors and command line, first and last page, hold everything together; messages are everybody's words."""
+    defined = [node for node in TREE.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
+    home = {node.name: section_of(node.lineno) for node in defined}
+    last = section_of(len(SOURCE.splitlines()))
+    upward = [
+        (node.name, name)
+        for node in defined
+        if home[node.name] != last
+        for name in names_used(node) - WORDS_OF_ALL
+        if 0 < home.get(name, last) < home[node.name]
+    ]
+    assert upward == [] and last == len(announced())
 
 
 @pytest.mark.parametrize("section", [name for _, name in announced()])
