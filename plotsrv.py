@@ -892,28 +892,25 @@ class Application:
             return fresh, None
         folders = tuple(self.folders.folders)
         job = Job("draw", asked.plot, asked.texts, format, **asked.lens, sent=asked.sent, folders=folders)
+        find, keep = functools.partial(self.cache.fresh, key, version), functools.partial(self.drawn, key, version)
         while True:
             try:
-                flight = self.renderer.submit((key, version), job)
-                flight.future.add_done_callback(functools.partial(self.drawn, key, version))
-                drawing = flight.future.result(wait)
+                flight = self.renderer.submit((key, version), job, find, keep)
+                drawing: Drawing = flight.future.result(wait)
             except QueueFull as error:
                 return Drawing(status=503, error=str(error), headers={"Retry-After": "2"}), None
             except concurrent.futures.TimeoutError:
                 return None, flight.started
             except concurrent.futures.CancelledError:
                 return Drawing(status=503, error="plotsrv is shutting down."), None
-            self.drawn(key, version, flight.future)  # now, rather than when that thread gets to its callbacks
             if flight.started >= asked_at or drawing.volatile or self.cache.fresh(key, version):
                 return drawing, None  # else it was begun before we asked, and its inputs have changed since
 
-    def drawn(self, key: tuple, version: int, future: concurrent.futures.Future[Drawing]) -> None:
+    def drawn(self, key: tuple, version: int, drawing: Drawing) -> None:
         """Keep what came of a drawing, also where nobody has waited for it."""
-        if not future.cancelled():
-            drawing = future.result()
-            self.gallery.watch(drawing.code)
-            self.rhythms.see(drawing.inputs)
-            self.cache.keep(key, version, drawing)
+        self.gallery.watch(drawing.code)
+        self.rhythms.see(drawing.inputs)
+        self.cache.keep(key, version, drawing)
 
     def choices(self, asked: Asked) -> dict[str, list[tuple[str, str]]]:
         """For each field that takes a file: the files there are, newest first, with size and age."""
@@ -1699,6 +1696,10 @@ class Flight:
     started: float
 
 
+Find = Callable[[], "Drawing | Description | None"]
+Keep = Callable[[Any], None]  # of a Drawing or a Description
+
+
 class Renderer:
     """Render processes, at most `workers`; each does one job at a time, within `timeout` seconds, or is replaced."""
 
@@ -1712,8 +1713,11 @@ class Renderer:
         self.generation = 0  # of the user's code
         self.closed = False
 
-    def submit(self, key: Any, job: Job) -> Flight:
-        """Start `job`, or join the equal one that is under way."""
+    def submit(self, key: Any, job: Job, find: Find = lambda: None, keep: Keep = lambda result: None) -> Flight:
+        """Start `job`, or join the equal one that is under way.
+
+        `find` may know what would come of it, from one that has just ended; `keep` is told what came before anybody.
+        """
         with self.lock:
             if flight := self.flights.get(key):
                 return flight
@@ -1721,13 +1725,21 @@ class Renderer:
                 raise QueueFull("plotsrv is shutting down.")
             if job.task == "draw" and len(self.flights) >= QUEUED_DRAWINGS:
                 raise QueueFull(f"{QUEUED_DRAWINGS} drawings are waiting already. Try again in a moment.")
-            flight = self.flights[key] = Flight(self.pool.submit(self.run, job), time.time())
+            flight = self.flights[key] = Flight(self.pool.submit(self.result, job, find, keep), time.time())
         flight.future.add_done_callback(lambda _: self.flights.pop(key, None))
         return flight
 
     def describe(self, source: Source, version: int) -> concurrent.futures.Future[Description]:
         """What a file has to offer, once it has been imported."""
         return self.submit(("describe", source, version), Job("describe", source)).future
+
+    def result(self, job: Job, find: Find, keep: Keep) -> Drawing | Description:
+        """What is known to come of a job, or comes of it."""
+        if known := find():
+            return known
+        result = self.run(job)
+        keep(result)
+        return result
 
     def run(self, job: Job) -> Drawing | Description:
         """Do a job in some process; a second time where the first process died through no fault of the job's."""
