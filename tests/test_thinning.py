@@ -1,4 +1,4 @@
-"""plots/figures.py: long lines are drawn with the few points that show."""
+"""plots/thinning.py: long lines are drawn with the few points that show."""
 
 import gc
 import io
@@ -16,7 +16,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from plots import figures
+from plots import thinning
 
 ROWS = 120_000
 STEPS = numpy.arange(ROWS)
@@ -48,7 +48,7 @@ def pixels(figure):
 
 def three_pictures(plot):
     """The thinned picture, the one that matplotlib simplifies, and the one with all points."""
-    with figures.thinning() as thinned:
+    with thinning.thinning() as thinned:
         thin = pixels(plot())
         assert thinned.notes
     simplified = pixels(plot())
@@ -63,7 +63,7 @@ def difference(picture, other):
 
 def is_thinned(plot):
     """Whether anything that this function draws is thinned."""
-    with figures.thinning() as thinned:
+    with thinning.thinning() as thinned:
         pixels(plot())
         return bool(thinned.notes)
 
@@ -140,7 +140,7 @@ def test_numbers_between_gaps_are_not_joined(every):
         axes.plot(STEPS, numpy.where(STEPS % every, WALK, numpy.nan))
         return axes.figure
 
-    with figures.thinning() as thinned:
+    with thinning.thinning() as thinned:
         thin = pixels(plot())
         assert not thinned.notes
     assert difference(thin, pixels(plot())) == 0
@@ -203,7 +203,7 @@ def test_vector_formats_shrink(format):
         axes.figure.savefig(memory, format=format)
         return memory.tell()
 
-    with figures.thinning():
+    with thinning.thinning():
         thin = size()
     with matplotlib.rc_context(AS_IT_IS):
         assert thin < size() / 4
@@ -212,7 +212,7 @@ def test_vector_formats_shrink(format):
 def test_fit_makes_vector_formats_finer():
     """They are drawn at 72 dots an inch, but looked at with more."""
     axes = axes_of_figure()
-    with figures.thinning() as thinned:
+    with thinning.thinning() as thinned:
         [line] = axes.plot(STEPS, WALK)
         lengths = []
         for dpi in (72, 300):
@@ -257,7 +257,7 @@ def test_what_could_look_different_is_left_alone(name):
         plots_left_alone()[name](axes)
         return axes.figure
 
-    with figures.thinning() as thinned:
+    with thinning.thinning() as thinned:
         thin = pixels(plot())
         assert not thinned.notes
     assert difference(thin, pixels(plot())) == 0
@@ -294,7 +294,7 @@ def test_limits_are_those_of_all_points(y, scale):
         axes.autoscale_view()
         return first, axes.axis()
 
-    with figures.thinning():
+    with thinning.thinning():
         thin = limits()
     assert thin == limits()
 
@@ -302,7 +302,7 @@ def test_limits_are_those_of_all_points(y, scale):
 def test_a_line_answers_for_all_its_points():
     """A mean of what is drawn, for a legend say, would not be the mean."""
     axes = axes_of_figure()
-    with figures.thinning():
+    with thinning.thinning():
         [line] = axes.plot(STEPS, WALK)
         for _ in range(2):
             assert numpy.array_equal(line.get_ydata(), WALK)
@@ -315,7 +315,7 @@ def test_a_line_answers_for_all_its_points():
 def test_a_line_may_be_given_other_data():
     """set_data after the plot: the picture is that of the new data, long or short."""
     axes = axes_of_figure()
-    with figures.thinning() as thinned:
+    with thinning.thinning() as thinned:
         [line] = axes.plot(STEPS, WALK)
         line.set_ydata(NOISE)
         assert path_length(line) < ROWS / 4
@@ -328,7 +328,7 @@ def test_a_line_may_be_given_other_data():
 def test_a_column_that_is_changed_after_its_line_was_made_does_no_harm():
     """As always in matplotlib, a line keeps the numbers that it was given."""
     axes, y = axes_of_figure(), WALK.copy()
-    with figures.thinning():
+    with thinning.thinning():
         [line] = axes.plot(STEPS, y)
         y[:] = 0
         axes.figure.canvas.draw()
@@ -349,31 +349,31 @@ def test_lines_are_the_same_but_for_their_points():
             for line in lines
         ]
 
-    with figures.thinning():
+    with thinning.thinning():
         thin = described()
     assert thin == described()
 
 
 def test_pandas_draws_thinned_lines():
     """DataFrame.plot calls Axes.plot, and a Series is a column."""
-    with figures.thinning() as thinned:
+    with thinning.thinning() as thinned:
         pandas.DataFrame({"walk": WALK, "noise": NOISE}).plot().figure.canvas.draw()
         assert thinned.notes[0].startswith("2 lines of 120,000 points are drawn with at most ")
 
 
 def test_afterwards_matplotlib_is_as_before():
     """No method stays replaced, after an error neither, and lines that live on are whole."""
-    before = {name: getattr(Line2D, name) for name in figures.Thinning.METHODS}
-    with pytest.raises(ZeroDivisionError), figures.thinning():
+    before = {name: getattr(Line2D, name) for name in thinning.Thinning.METHODS}
+    with pytest.raises(ZeroDivisionError), thinning.thinning():
         [line] = axes_of_figure().plot(STEPS, WALK)
         raise ZeroDivisionError
-    assert before == {name: getattr(Line2D, name) for name in figures.Thinning.METHODS}
+    assert before == {name: getattr(Line2D, name) for name in thinning.Thinning.METHODS}
     assert path_length(line) == ROWS
 
 
 def test_thinning_can_be_off():
     """thin=0 draws everything."""
-    with figures.thinning(on=False) as thinned:
+    with thinning.thinning(on=False) as thinned:
         [line] = axes_of_figure().plot(STEPS, WALK)
         thinned.fit(line.figure, 100)
         assert path_length(line) == ROWS
@@ -382,8 +382,8 @@ def test_thinning_can_be_off():
 
 def test_a_line_that_cannot_be_thinned_is_drawn_whole(monkeypatch):
     """A mistake in thinning costs time and a warning, never the picture."""
-    monkeypatch.setattr(figures, "are_hidden", lambda strips, y: 1 / 0)
-    with figures.thinning() as thinned, pytest.warns(UserWarning, match="could not be thinned: ZeroDivisionError"):
+    monkeypatch.setattr(thinning, "are_hidden", lambda strips, y: 1 / 0)
+    with thinning.thinning() as thinned, pytest.warns(UserWarning, match="could not be thinned: ZeroDivisionError"):
         [line] = axes_of_figure().plot(STEPS, WALK)
     assert path_length(line) == ROWS
     assert thinned.notes == []
@@ -394,7 +394,7 @@ def test_a_line_that_cannot_be_thinned_is_drawn_whole(monkeypatch):
 
 def test_the_note_tells_of_one_line():
     """How many points there are, how many are drawn, and how to see them all."""
-    with figures.thinning() as thinned:
+    with thinning.thinning() as thinned:
         [line] = axes_of_figure().plot(STEPS, WALK)
         [note] = thinned.notes
         line.remove()
@@ -405,7 +405,7 @@ def test_the_note_tells_of_one_line():
 
 def test_the_note_tells_of_lines_of_several_lengths():
     """They are counted together."""
-    with figures.thinning() as thinned:
+    with thinning.thinning() as thinned:
         axes = axes_of_figure()
         axes.plot(STEPS, WALK)
         axes.plot(STEPS[1:], WALK[1:])
@@ -419,9 +419,9 @@ def test_the_note_tells_of_lines_of_several_lengths():
 
 def grown(array, rows):
     """The marks of a column that is remembered, after it grew to each of these numbers of rows."""
-    figures.only_grows(array)
+    thinning.only_grows(array)
     for count in rows:
-        blocks = figures.summary_of(array[:count], figures.Blocks)
+        blocks = thinning.summary_of(array[:count], thinning.Blocks)
     return blocks
 
 
@@ -441,7 +441,7 @@ def test_what_is_remembered_is_what_would_be_found_afresh(numbers, rows):
     remembered = grown(array, rows)
     for count in rows:
         column = array[:count]
-        fresh = figures.summary_of(column.copy(), figures.Blocks)
+        fresh = thinning.summary_of(column.copy(), thinning.Blocks)
         assert remembered.picks(column, column_of_row).tolist() == fresh.picks(column, column_of_row).tolist()
         assert remembered.outstanding(column).tolist() == fresh.outstanding(column).tolist()
 
@@ -451,12 +451,12 @@ def test_what_is_remembered_is_what_would_be_found_afresh(numbers, rows):
 def test_the_direction_of_a_column_is_remembered(steps, rows):
     """It may turn back later, and yet its beginning rises."""
     array = numpy.cumsum(numpy.array(steps) - 0.5)
-    figures.only_grows(array)
+    thinning.only_grows(array)
     for count in [*rows, len(array)]:
         column = array[:count]
         change = numpy.diff(column)
         expected = 1 if (change >= 0).all() else -1 if (change <= 0).all() else 0
-        assert figures.summary_of(column, figures.Order).direction(column) == expected
+        assert thinning.summary_of(column, thinning.Order).direction(column) == expected
 
 
 @pytest.mark.parametrize(
@@ -473,9 +473,9 @@ def test_the_direction_of_a_column_is_remembered(steps, rows):
 def test_a_buffer_is_recognised_through_pandas(column_of):
     """A DataFrame that shares its memory hands out views, and no number is copied."""
     steps, losses = STEPS.copy(), WALK.copy()
-    figures.only_grows(losses)
+    thinning.only_grows(losses)
     frame = pandas.DataFrame({"step": steps[:100_000], "loss": losses[:100_000]}, copy=False)
-    with figures.thinning():
+    with thinning.thinning():
         [line] = axes_of_figure().plot(column_of(frame))
         assert numpy.shares_memory(line.get_ydata(), losses)
 
@@ -484,17 +484,17 @@ def test_a_buffer_is_recognised_through_pandas(column_of):
 def test_other_views_are_not_taken_for_the_beginning(view):
     """Only the first rows, side by side and of the same type, are what is remembered."""
     array = WALK.copy()
-    figures.only_grows(array)
-    assert figures.buffer_of(array[:9]).rows == ROWS
-    assert figures.buffer_of(view(array)) is None
+    thinning.only_grows(array)
+    assert thinning.buffer_of(array[:9]).rows == ROWS
+    assert thinning.buffer_of(view(array)) is None
 
 
 def test_what_is_remembered_goes_with_its_array():
     """A log that is forgotten leaves nothing behind."""
     array = WALK.copy()
     grown(array, [ROWS])
-    key = figures.key_of(array)
-    assert key in figures.REMEMBERED
+    key = thinning.key_of(array)
+    assert key in thinning.REMEMBERED
     del array
     gc.collect()
-    assert key not in figures.REMEMBERED
+    assert key not in thinning.REMEMBERED
