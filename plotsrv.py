@@ -22,6 +22,8 @@ The words, the same in code, URL and page:
     arguments   the typed values a plot is called with
     drawing     what came of one call: image, inputs, seconds taken, what it printed, or the error
     input       a file or folder that the plot read while drawing
+    run         a training run in the data folders: one log, or a folder of them
+    lens        a change made to a finished figure: smoothing, log axes, limits, size
     frame       one picture of a live page
     door        what turns a protocol (http.server, WSGI) into a Request, and a Response back into it
 
@@ -32,16 +34,17 @@ The life of a request, and the sections below in that order:
      3 Application  finds plot and view, checks the query, decides the status
      4 Pages        values in, HTML out
      5 Live         one drawing, many viewers, as soon as the data change
-     6 Rendering    a render process calls the plot; the server's own process never does
-     7 Plots        which plots there are, and what each asks for
-     8 Forms        one table maps annotations to controls, and texts to arguments
-     9 Freshness    which files a drawing depends on, and whether it is still good
-    10 Figures      from what a plot returns to bytes
-    11 Access       who may ask, and for which files
-    12 Command line the options, and the start of everything
+     6 Studio       from what a query asks for to a drawing, made or kept
+     7 Rendering    a render process calls the plot; the server's own process never does
+     8 Plots        which plots there are, and what each asks for; which runs there are to be plotted
+     9 Forms        one table maps annotations to controls, and texts to arguments
+    10 Freshness    which files a drawing depends on, and whether it is still good
+    11 Figures      from what a plot returns to bytes
+    12 Access       who may ask, and for which files
+    13 Command line the options, and the start of everything
 
-    browser -> door -> Application.respond -> Renderer ==pipe==> render process -> plot_mine(freq=2.0)
-    browser <- door <- page or PNG         <- Drawing  <=pipe=== figure_bytes   <- figure
+    browser -> door -> Application.respond -> Studio.draw -> Renderer ==pipe==> render process -> plot_mine(freq=2.0)
+    browser <- door <- page or PNG         <- Drawing     <- Drawing  <=pipe=== figure_bytes   <- figure
 
 A section calls only sections below it; the doors and the command line, first and last page, hold everything together.
 The server needs the standard library alone. Copy this file anywhere, and it runs.
@@ -120,7 +123,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Glob", "PlotRequestHandler", "data_uri", "figure_bytes", "main", "serve", "wsgi_application"]
+__all__ = ["Glob", "PlotRequestHandler", "Runs", "data_uri", "figure_bytes", "main", "serve", "wsgi_application"]
 
 PORT = 9999
 REFRESH_SECONDS = 60  # the seed's
@@ -146,6 +149,8 @@ STREAMS = 4  # for each browser, which opens six connections to one host
 LIVE = "live"  # instead of the seconds of refresh_every
 LIVE_ENDING = ".live"
 IMAGE_TYPES = {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf"}
+DATA_TYPES = {"csv": "text/csv; charset=utf-8", "json": "application/json"}  # of a figure's lines
+FORMATS = {**IMAGE_TYPES, **DATA_TYPES}
 
 LINE_BYTES = 8190  # Apache's limit for a request line
 HEADER_BYTES = 32 * 1024
@@ -166,9 +171,15 @@ INPUTS_KEPT = 5000  # of one drawing; with more it is drawn anew each time
 CHANGES_KEPT = 20  # of an input, to know how often it changes
 STALLED_INTERVALS = 10  # an input that was silent for so many times its usual interval
 STALLED_SECONDS = 5.0  # and for this long
+HALF_FILE_SECONDS = 1.0  # a file that changed so recently may be half-written
+HALF_FILE_PAUSES = (0.05, 0.1, 0.2, 0.4)  # seconds, before each further try
 SIDE_PIXELS = 4000  # width and height that a query may ask for
 PICTURE_PIXELS = 16_000_000  # 64 MB in memory as RGBA
 FILES_SHOWN = 200
+RUNS_SHOWN = 24  # in the gallery before the rest is folded
+GALLERY_SECONDS = 60  # after which a gallery with runs reloads itself
+RUNS_SECONDS = 2.0  # between two looks at which runs there are
+RUN_PLOT = "training/run"  # what shows one
 INPUTS_SHOWN = 5
 FILES_SCANNED = 20_000  # a home folder with a few environments in it is read in 0.1 s
 
@@ -536,29 +547,6 @@ POLICY = (
 )
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What a query asks of a plot, checked as far as that goes without the user's types."""
-
-    plot: Plot
-    typed: Mapping[str, tuple[str, ...]]  # as it came, to be shown in the form again
-    texts: Mapping[str, tuple[str, ...]]  # what the plot gets: without defaults, files found
-    page: Mapping[str, Any]  # refresh_every, and the lens
-    sent: tuple[str, ...] = ()  # free texts of the browser's that a plot might make a path or an address of
-    missing_file: str = ""  # a file that is not there yet, as it was typed
-    notes: tuple[str, ...] = ()
-    errors: Mapping[str, str] = field(default_factory=dict)
-    status: int = 400  # where there are errors; 403 where a path is among them that may not be read
-
-    def key(self, format: str) -> tuple:
-        return (self.plot.path, tuple(sorted(self.texts.items())), format, *self.lens.values())
-
-    @property
-    def lens(self) -> dict[str, Any]:
-        """What is asked of the finished figure."""
-        return {name: self.page[name] for name in ("width", "height", "dpi", "thin")}
-
-
 class Application:
     """The core, free of sockets: a Request in, a Response out."""
 
@@ -572,11 +560,8 @@ class Application:
         streams: int = STREAMS,
     ):
         self.gallery = gallery
-        self.renderer = renderer
-        self.cache = cache
-        self.folders = folders
+        self.studio = Studio(gallery, renderer, cache, folders)
         self.access = access
-        self.rhythms = Rhythms()
         self.moments: dict[tuple, tuple[float, str]] = {}  # when a page was last found unchanged, and its ETag
         self.live = Live(streams)
         self.started = time.time()  # no ETag outlives us: what we were may have changed
@@ -592,7 +577,7 @@ class Application:
 
     def close(self) -> None:
         self.live.close()
-        self.renderer.close()
+        self.studio.renderer.close()
 
     def respond(self, request: Request) -> Response:
         try:
@@ -682,7 +667,7 @@ class Application:
         request = replace(request, query=rest)
         plot = self.described(found[0])
         if mode == "plot":
-            return self.image_view(request, plot, "png")
+            return self.drawing_view(request, plot, "png")
         if mode == "plotpage" or (mode == "paramcheck" and not plot.fields):
             return self.page_view(request, plot)
         if mode == "paramcheck":
@@ -694,20 +679,29 @@ class Application:
     def gallery_view(self, request: Request) -> Response:
         self.gallery.refresh(wait=GLANCE_SECONDS)
         importing = [] if self.gallery.settled else self.gallery.awaited
-        page = gallery_page(self.gallery.plots.values(), self.gallery.broken.values(), importing, request.root)
+        runs = self.studio.runs if RUN_PLOT in self.gallery.plots else None
+        looking = runs is not None and not runs.refresh(GLANCE_SECONDS)
+        page = gallery_page(
+            self.gallery.plots.values(),
+            self.gallery.broken.values(),
+            importing,
+            request.root,
+            runs=runs,
+            looking=looking,
+        )
         return Response.html(page)
 
     def form_view(self, request: Request, plot: Plot) -> Response:
-        asked = self.asked(request, plot)
+        asked = self.studio.asked(plot, request.query)
         return self.form_again(request, asked, 403 if asked.status == 403 else 200)
 
     def page_view(self, request: Request, plot: Plot) -> Response:
-        asked = self.asked(request, plot)
+        asked = self.studio.asked(plot, request.query)
         if asked.errors:
-            return self.form_again(request, self.checked(asked), asked.status if asked.typed else 200)
+            return self.form_again(request, self.studio.checked(asked), asked.status if asked.typed else 200)
         if request.method == "HEAD":
             return replace(Response.html(""), drawn=False)
-        drawing, started = self.draw(asked, "png", wait=SLOW_SECONDS)
+        drawing, started = self.studio.draw(asked, "png", wait=SLOW_SECONDS)
         if drawing and drawing.errors:
             return self.form_again(request, replace(asked, errors=drawing.errors), 400)
         showing = self.showing(request, asked, drawing, started)
@@ -723,14 +717,14 @@ class Application:
 
     def showing(self, request: Request, asked: Asked, drawing: Drawing | None, started: float | None = None) -> Showing:
         """What a page can show of a plot at this moment."""
-        good = drawing if drawing and drawing.status == 200 else self.cache.good(asked.key("png"))
+        good = drawing if drawing and drawing.status == 200 else self.studio.cache.good(asked.key("png"))
         told = drawing or good
-        inputs = tuple((self.folders.shown(each.path), each.stamp) for each in told.inputs) if told else ()
+        inputs = tuple((self.studio.folders.shown(each.path), each.stamp) for each in told.inputs) if told else ()
         outdated, silence = False, None
         if drawing and not drawing.volatile:
             slow = drawing.seconds >= SLOW_SECONDS
-            outdated = slow and self.cache.fresh(asked.key("png"), self.gallery.version) is not drawing
-            silence = None if outdated else self.rhythms.silence(drawing.inputs, time.time())
+            outdated = slow and self.studio.cache.fresh(asked.key("png"), self.gallery.version) is not drawing
+            silence = None if outdated else self.studio.rhythms.silence(drawing.inputs, time.time())
         unlive = self.why_not_live(request, asked, good)
         return Showing(drawing, good, started, silence_words(*silence) if silence else "", inputs, unlive, outdated)
 
@@ -750,16 +744,16 @@ class Application:
         parts = (self.started, self.gallery.version, asked, drawings, state)
         return f'"{digest(repr(parts).encode())}"'
 
-    def image_view(self, request: Request, plot: Plot, format: str) -> Response:
-        asked = self.asked(request, plot)
+    def drawing_view(self, request: Request, plot: Plot, format: str) -> Response:
+        asked = self.studio.asked(plot, request.query)
         if asked.errors:
-            asked = self.checked(asked)
+            asked = self.studio.checked(asked)
             if request.prefers_html:
                 return self.form_again(request, asked, asked.status)
             raise HTTPError(asked.status, in_one_line(asked.errors))
         if request.method == "HEAD":
-            return Response(200, b"", IMAGE_TYPES[format], drawn=False)
-        drawing, _ = self.draw(asked, format, wait=None)
+            return Response(200, b"", FORMATS[format], drawn=False)
+        drawing, _ = self.studio.draw(asked, format, wait=None)
         assert drawing  # without a limit, draw waits
         if drawing.status == 200:
             name = re.sub(r"[^A-Za-z0-9._-]", "_", plot.path)[:80] + "." + drawing.ending
@@ -777,7 +771,7 @@ class Application:
 
     def live_view(self, request: Request, plot: Plot) -> Response:
         """The picture as an endless stream: each frame takes the place of the one before."""
-        asked = self.checked(self.asked(request, plot))
+        asked = self.studio.checked(self.studio.asked(plot, request.query))
         if asked.errors:
             raise HTTPError(asked.status, in_one_line(asked.errors))
         if request.method == "HEAD":
@@ -786,144 +780,20 @@ class Application:
         name, viewer = stream_name(asked), request.viewer
         if reason := self.live.why_not(name, viewer):
             raise HTTPError(503, f"No live picture: {reason}.", Retry_After="5")
-        look = functools.partial(self.look, request, plot)
-        source = LiveSource(look, self.remarked, self.cache.good(asked.key("png")))
+        look = functools.partial(self.studio.look, plot, request.query)
+        source = LiveSource(look, self.studio.remarked, self.studio.cache.good(asked.key("png")))
         frames = self.live.frames(name, viewer, source)
         return Response(200, frames, LIVE_TYPE, {"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
 
-    def remarked(self, good: Drawing, failed: Drawing) -> Drawing:
-        """A good picture with what has gone wrong since written on it; itself where that cannot be done."""
-        text = f"{failed.error.rstrip('.')}. The picture is from {moment(good.drawn_at)}."
-        try:
-            job = Job("remark", None, picture=good.image, remark=text)
-            made: Drawing = self.renderer.submit((good.tag, text), job).future.result()
-        except (QueueFull, concurrent.futures.CancelledError):
-            return good
-        return replace(good, image=made.image) if made.status == 200 else good
-
-    def look(self, request: Request, plot: Plot) -> tuple[Drawing, Callable[[], bool]]:
-        """The drawing as it is now, and a function that tells whether it still is: for watchers."""
-        self.gallery.refresh(SLOW_SECONDS, [plot.path])
-        asked = self.asked(request, self.gallery.plots.get(plot.path, plot))
-        if asked.errors:
-            return Drawing(status=asked.status, error="The arguments are wrong."), lambda: False
-        drawing, _ = self.draw(asked, "png", wait=None)
-        assert drawing  # without a limit, draw waits
-
-        asked_at = time.monotonic()
-
-        def is_current() -> bool:
-            nonlocal asked_at
-            self.gallery.refresh(wait=0)
-            if asked.missing_file or time.monotonic() - asked_at > LATEST_SECONDS:
-                asked_at = time.monotonic()
-                again = self.asked(request, asked.plot)
-                if (again.texts, again.missing_file) != (asked.texts, asked.missing_file):
-                    return False
-            key, version = asked.key("png"), self.gallery.version
-            return bool(asked.missing_file) or self.cache.fresh(key, version) is drawing
-
-        return drawing, is_current
-
     def form_again(self, request: Request, asked: Asked, status: int) -> Response:
-        page = form_page(asked, self.choices(asked), request.root, show_errors=status != 200)
+        page = form_page(asked, self.studio.choices(asked), request.root, show_errors=status != 200)
         return Response.html(page, status)
-
-    # -- from the query to a drawing
-
-    def asked(self, request: Request, plot: Plot) -> Asked:
-        """The query sorted out: what is the plot's, what the page's, what nobody knows; files looked up."""
-        settings = [setting for setting in PAGE_FIELDS if setting.name not in plot.names]
-        fields = {leaf.name: leaf for leaf in leaves((*plot.fields, *settings))}
-        typed = {name: texts for name, texts in request.query.items() if name in fields}
-        notes = [unknown_note(name, fields) for name in request.query if name not in fields]
-        texts: dict[str, tuple[str, ...]] = {}
-        errors: dict[str, str] = {}
-        sent: list[str] = []
-        missing, status = "", 400
-        for name, leaf in fields.items():
-            try:
-                given = given_texts(leaf, typed.get(name))
-                if leaf.paths is not None and not given and leaf.texts == (LATEST,):
-                    given = leaf.texts
-                if leaf.paths is not None and given and given != ("",):
-                    given = tuple(self.folders.find(text, leaf.paths) for text in given)
-                    missing = next((path for path in given if not os.path.exists(path)), missing)
-                elif leaf.free_text and given:
-                    pieces = text_pieces(leaf, given[0])
-                    self.folders.refuse_paths(pieces)
-                    sent += [piece for piece in pieces if piece == ".." or re.search(r"[/\\]", piece)]
-            except ValueError as error:
-                errors[name] = str(error)
-            except HTTPError as refusal:
-                errors[name], status = refusal.message, refusal.status
-            else:
-                if given is not None:
-                    texts[name] = given
-        page = {setting.name: setting.default for setting in PAGE_FIELDS}
-        for setting in settings:
-            if setting.name in texts:
-                try:
-                    page[setting.name] = setting.read(texts.pop(setting.name)[0])
-                except ValueError as error:
-                    errors[setting.name] = str(error)
-        missing = self.folders.shown(missing)
-        return Asked(plot, typed, texts, page, tuple(sent), missing, tuple(notes), errors, status)
-
-    def checked(self, asked: Asked) -> Asked:
-        """With what only a render process can say of the arguments: all errors are told at once."""
-        if not asked.typed:
-            return asked
-        try:
-            flight = self.renderer.submit(
-                ("check", asked.key(""), self.gallery.version), Job("check", asked.plot, asked.texts)
-            )
-            found: Mapping[str, str] = flight.future.result(SLOW_SECONDS).errors
-        except (QueueFull, concurrent.futures.TimeoutError, concurrent.futures.CancelledError):
-            found = {}  # all processes are busy: what is known already is told at once
-        return replace(asked, errors={**found, **asked.errors})
-
-    def draw(self, asked: Asked, format: str, wait: float | None) -> tuple[Drawing | None, float | None]:
-        """The drawing, or None and when it was started where `wait` seconds did not suffice."""
-        if asked.missing_file:
-            return Drawing(status=404, error=waiting_for(asked.missing_file), volatile=False), None
-        asked_at, key, version = time.time(), asked.key(format), self.gallery.version
-        if fresh := self.cache.fresh(key, version, on_page=wait is not None):
-            return fresh, None
-        folders = tuple(self.folders.folders)
-        job = Job("draw", asked.plot, asked.texts, format, **asked.lens, sent=asked.sent, folders=folders)
-        find, keep = functools.partial(self.cache.fresh, key, version), functools.partial(self.drawn, key, version)
-        while True:
-            try:
-                flight = self.renderer.submit((key, version), job, find, keep)
-                drawing: Drawing = flight.future.result(wait)
-            except QueueFull as error:
-                return Drawing(status=503, error=str(error), headers={"Retry-After": "2"}), None
-            except concurrent.futures.TimeoutError:
-                return None, flight.started
-            except concurrent.futures.CancelledError:
-                return Drawing(status=503, error="plotsrv is shutting down."), None
-            if flight.started >= asked_at or drawing.volatile or self.cache.fresh(key, version):
-                return drawing, None  # else it was begun before we asked, and its inputs have changed since
-
-    def drawn(self, key: tuple, version: int, drawing: Drawing) -> None:
-        """Keep what came of a drawing, also where nobody has waited for it."""
-        self.gallery.watch(drawing.code)
-        self.rhythms.see(drawing.inputs)
-        self.cache.keep(key, version, drawing)
-
-    def choices(self, asked: Asked) -> dict[str, list[tuple[str, str]]]:
-        """For each field that takes a file: the files there are, newest first, with size and age."""
-        fields = leaves(asked.plot.fields)
-        return {leaf.name: self.folders.choices(leaf.paths) for leaf in fields if leaf.paths is not None}
 
 
 VIEWS: dict[str, Callable[[Application, Request, Plot], Response]] = {  # by what comes after a plot's path
     "": Application.page_view,
     "/form": Application.form_view,
-    ".png": functools.partial(Application.image_view, format="png"),
-    ".svg": functools.partial(Application.image_view, format="svg"),
-    ".pdf": functools.partial(Application.image_view, format="pdf"),
+    **{f".{format}": functools.partial(Application.drawing_view, format=format) for format in FORMATS},
     LIVE_ENDING: Application.live_view,
 }
 
@@ -931,12 +801,6 @@ VIEWS: dict[str, Callable[[Application, Request, Plot], Response]] = {  # by wha
 def stream_name(asked: Asked) -> tuple:
     """What all the viewers of one live picture have in common."""
     return asked.plot.path, tuple(sorted(item for item in asked.typed.items() if item[0] != "refresh_every"))
-
-
-def unknown_note(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f" Did you mean {near[0]}?" if near else ""
-    return f"Nothing here is called {name[:80]}.{hint}"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -953,6 +817,9 @@ body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(
   max-width: 64rem; margin: 0 auto; padding: 1rem; }
 header { border-bottom: 1px solid var(--line); margin-bottom: 1rem; padding-bottom: .5rem; }
 nav a { margin-right: 1rem; }
+.lens { font-size: .875rem; line-height: 1.9; color: var(--soft); margin: .75rem 0; }
+.lens span { display: inline-block; margin-right: 1.25rem; }
+.lens a, .lens strong { margin-right: .4rem; } .lens strong { color: var(--ink); }
 a { color: var(--link); } :focus-visible { outline: 3px solid var(--link); outline-offset: 2px; }
 h1 { font-size: 1.5rem; line-height: 1.25; margin: .5rem 0; } h2 { font-size: 1.1rem; margin: 1.5rem 0 .5rem; }
 p { margin: .5rem 0; } small { font-size: .875rem; } .soft, small { color: var(--soft); }
@@ -960,6 +827,12 @@ pre, .card, .picture { background: var(--card); border: 1px solid var(--line); b
 pre { padding: .75rem; overflow: auto; max-height: 24rem; font-size: .875rem; white-space: pre-wrap; }
 .cards { display: grid; gap: .75rem; grid-template-columns: repeat(auto-fill, minmax(min(18rem, 100%), 1fr));
   list-style: none; margin: 0; padding: 0; }
+.runs { border-collapse: collapse; width: 100%; font-size: .875rem; }
+.runs th, .runs td { text-align: left; vertical-align: top; padding: .35rem 1rem .35rem 0; }
+.runs tr { border-bottom: 1px solid var(--line); } .runs td, .runs thead { color: var(--soft); }
+.runs td:not(:nth-child(3)) { white-space: nowrap; }
+@media (max-width: 45rem) { .runs thead { display: none; } .runs tr { display: block; padding: .5rem 0; }
+  .runs th { display: block; padding: 0; } .runs td { display: inline; } }
 .card { padding: .75rem 1rem; } .card a { font-weight: 600; } .card .aside { font-weight: 400; font-size: .875rem; }
 .picture { background: #fff; display: block; max-width: 100%; height: auto; margin: .75rem 0; }
 .live { background-size: 100% 100%; } .inputs ul { margin: .25rem 0; padding-left: 1.25rem; }
@@ -1044,13 +917,20 @@ def document(title: str, root: str, *body: Any, refresh: float = 0, icon: str = 
 
 
 def gallery_page(
-    plots: Iterable[Plot], broken: Iterable[Broken], importing: Iterable[str], root: str, title: str = "Gallery"
+    plots: Iterable[Plot],
+    broken: Iterable[Broken],
+    importing: Iterable[str],
+    root: str,
+    title: str = "Gallery",
+    runs: RunList | None = None,
+    looking: bool = False,
 ) -> str:
-    """All plots, grouped by module, after the files that could not be imported."""
+    """The runs found, and all plots, grouped by module, after the files that could not be imported."""
     modules: dict[str, list[Plot]] = {}
     for plot in plots:
         modules.setdefault(plot.module, []).append(plot)
     cards = [broken_card(file) for file in broken]
+    cards += runs_part(runs, looking, root) if runs else []
     for module, group in sorted(modules.items(), key=lambda item: (item[1][0].source.package == SHIPPED, item[0])):
         cards.append(h("h2", module or "Plots"))
         cards.append(h("ul", [plot_card(plot, root) for plot in group], class_="cards"))
@@ -1059,7 +939,32 @@ def gallery_page(
         cards.append(h("p", "Importing ", ", ".join(waiting), " …", class_="soft"))
     elif not modules and not cards:
         cards.append(first_steps())
-    return document(f"{title} – plotsrv", root, h("h1", title), cards, refresh=1 if waiting else 0)
+    refresh = 1 if waiting or (looking and runs and not runs.runs) else GALLERY_SECONDS if runs and runs.runs else 0
+    return document(f"{title} – plotsrv", root, h("h1", title), cards, refresh=refresh)
+
+
+def runs_part(found: RunList, looking: bool, root: str) -> list[Html]:
+    """The runs in the data folders, newest first; nothing where there are none."""
+    notes = [h("p", h("small", sentence)) for sentence in found.left_out]
+    if not found.runs:
+        return [h("p", "Looking for training runs …", class_="soft")] if looking else notes
+    shown, rest = found.runs[:RUNS_SHOWN], found.runs[RUNS_SHOWN:]
+    more = h("details", h("summary", f"and {len(rest):,} more"), run_table(rest, root)) if rest else inner(None)
+    return [h("h2", "Runs"), run_table(shown, root), more, *notes]
+
+
+def run_table(runs: Sequence[Run], root: str) -> Html:
+    head = [h("th", name, scope="col") for name in ("Run", "State", "Last values", "Format", "Last change")]
+    return h("table", h("thead", h("tr", head)), h("tbody", [run_row(run, root) for run in runs]), class_="runs")
+
+
+def run_row(run: Run, root: str) -> Html:
+    """A run: its name leads to its curves, live; beside it are how it goes, what it reached, and when it changed."""
+    query = urllib.parse.urlencode({"run": run.name, "refresh_every": LIVE})
+    values = [f"{'…' * (len(name) > 30)}{name[-30:]} {value:.4g}" for name, value in run.values] or [run.note]
+    told = [run.state, ", ".join(values), run.format, moment(run.changed)]
+    name = h("th", h("a", run.name, href=f"{root}{RUN_PLOT}?{query}"), scope="row", title=run.note or None)
+    return h("tr", name, [h("td", text) for text in told])
 
 
 def plot_card(plot: Plot, root: str) -> Html:
@@ -1227,15 +1132,19 @@ class Showing:
         """The mark in title and favicon: a key of ICONS."""
         if self.drawing is None or self.drawing.status == 404:
             return WAITING
-        return FAILED if self.drawing.status != 200 else STALLED if self.silence else FINE
+        if self.drawing.status != 200:
+            return FAILED
+        mark = self.drawing.headline[:1]  # of a run that has diverged, for one
+        return STALLED if self.silence else mark if mark in ICONS else FINE
 
-    @property
-    def title(self) -> str:
-        """The state with what is worth telling of it, for a tab in the background."""
-        value = self.drawing.headline if self.drawing else ""
-        waiting = "waiting" if self.drawing else "drawing"
-        told = {FINE: value, STALLED: "stalled", FAILED: "error", WAITING: waiting}[self.state]
-        return f"{self.state} {told}".strip()
+    def title(self, name: str) -> str:
+        """The state, what is worth telling of it, and the plot's name: for a tab in the background."""
+        drawing, state = self.drawing, self.state
+        if drawing and drawing.status == 200 and not self.silence:
+            told = drawing.headline.removeprefix(state).strip()
+        else:
+            told = {STALLED: "stalled", FAILED: "error", WAITING: "waiting" if drawing else "drawing"}[state]
+        return f"{state} {told} – {name}" if told else f"{state} {name}"
 
 
 FINE, STALLED, FAILED, WAITING = "\u25cf", "\u26a0", "\u2717", "\u2026"
@@ -1260,12 +1169,13 @@ def plot_page(asked: Asked, showing: Showing, root: str) -> str:
     said = caption(asked, showing, refresh)
     body.append(h("p", h("small", said)) if said else None)
     body += [h("p", h("small", note)) for note in (shown.notes if shown else ())]
+    body.append(lens_part(asked, root) if shown and not shown.own else None)
     body.append(freshness_part(showing))
     body.append(links_part(asked, shown, root))
     told = drawing or shown
     if told and told.output:
         body.append(h("details", h("summary", "What the plot printed"), h("pre", told.output), open=True))
-    return document(f"{showing.title} – {plot.title}", root, body, refresh=refresh, icon=ICONS[showing.state])
+    return document(showing.title(plot.title), root, body, refresh=refresh, icon=ICONS[showing.state])
 
 
 def caption(asked: Asked, showing: Showing, refresh: float) -> str:
@@ -1315,10 +1225,45 @@ def picture_part(asked: Asked, showing: Showing, shown: Drawing, root: str) -> H
     return h("img", src=address, alt=alt, class_="picture live", style=behind, width=width, height=height)
 
 
-def query_text(asked: Asked) -> str:
-    """The query as it came, but for what nobody knows."""
-    pairs = [(name, text) for name, texts in asked.typed.items() for text in texts]
+def query_text(asked: Asked, **changed: str) -> str:
+    """The query as it came, but for what nobody knows; some of it changed, or left out where that is empty."""
+    typed = {name: texts for name, texts in asked.typed.items() if name not in changed}
+    typed |= {name: (text,) for name, text in changed.items() if text}
+    pairs = [(name, text) for name, texts in typed.items() for text in texts]
     return "?" + urllib.parse.urlencode(pairs) if pairs else ""
+
+
+# The lens as links: a field, what it is called, and its texts with their labels; an empty text leaves the figure as is.
+LENS_LINKS = {
+    "smooth": ("Smoothing", {"": "off", "0.6": "0.6", "0.9": "0.9", "0.99": "0.99"}),
+    "logx": ("Log x", {"": "off", "1": "on"}),
+    "logy": ("Log y", {"": "off", "1": "on"}),
+    "last": ("Points", {"": "all", "50%": "last 50%", "10%": "last 10%"}),
+    "xlim": ("x", {"": "all"}),
+    "ylim": ("y", {"": "all", "0:": "from 0"}),
+    "theme": ("Theme", {"": "default", "light": "light", "dark": "dark"}),
+}
+
+
+def lens_part(asked: Asked, root: str) -> Html:
+    """TensorBoard's controls as plain links, each of which changes one thing in the URL: no form field that a page
+    which refreshes itself would empty. What is set now is marked.
+    """
+    rows = []
+    for name, (label, texts) in LENS_LINKS.items():
+        now = asked.typed.get(name, ("",))[-1]
+        if name in asked.plot.names or (len(texts) == 1 and not now):
+            continue
+        texts = {**texts, now: now} if now not in texts else texts
+        links = [lens_link(asked, root, text, shown, name, text == now) for text, shown in texts.items()]
+        rows.append(h("span", label, ": ", links))
+    return h("nav", rows, aria_label="lens", class_="lens")
+
+
+def lens_link(asked: Asked, root: str, text: str, shown: str, name: str, is_set: bool) -> Html:
+    if is_set:
+        return h("strong", shown, aria_current="true")
+    return h("a", shown, href=root + urllib.parse.quote(asked.plot.path) + query_text(asked, **{name: text}))
 
 
 def freshness_part(showing: Showing) -> list[Html]:
@@ -1369,7 +1314,7 @@ def progress_part(started: float, good: Drawing | None) -> Html:
 def links_part(asked: Asked, shown: Drawing | None, root: str) -> Html:
     """Links to the form and to the picture alone, with the same arguments; defaults are left out."""
     address, query = root + urllib.parse.quote(asked.plot.path), query_text(asked)
-    endings = ["png"] if shown and shown.own else ["png", "svg", "pdf"]  # .png serves any picture that is one already
+    endings = ["png"] if shown and shown.own else FORMATS  # .png serves any picture that is one already
     links = [h("a", "Form", href=f"{address}/form{query}")] if any(leaves(asked.plot.fields)) or query else []
     if not links:
         links = [h("a", "Settings", href=f"{address}/form")]
@@ -1378,11 +1323,6 @@ def links_part(asked: Asked, shown: Drawing | None, root: str) -> Html:
         for ending in endings
     ]
     return h("nav", links, aria_label="this plot")
-
-
-def moment(seconds: float) -> str:
-    """A point of time, absolute, with the offset from UTC: an unchanged page stays the same byte for byte."""
-    return time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(seconds))
 
 
 def error_page(status: int, message: str, root: str, refresh: float = 0) -> str:
@@ -1589,7 +1529,225 @@ class Live:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# 6 Rendering: the only place where a plot is called, never in the server's own process.
+# 6 Studio: from what a query asks for to a drawing, made or kept.
+
+Query = Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a query asks of a plot, checked as far as that goes without the user's types."""
+
+    plot: Plot
+    typed: Mapping[str, tuple[str, ...]]  # as it came, to be shown in the form again
+    texts: Mapping[str, tuple[str, ...]]  # what the plot gets: without defaults, files found
+    page: Mapping[str, Any]  # refresh_every, and the lens
+    sent: tuple[str, ...] = ()  # free texts of the browser's that a plot might make a path or an address of
+    missing_file: str = ""  # a file that is not there yet, as it was typed
+    notes: tuple[str, ...] = ()
+    errors: Mapping[str, str] = field(default_factory=dict)
+    status: int = 400  # where there are errors; 403 where a path is among them that may not be read
+
+    def key(self, format: str) -> tuple:
+        return (self.plot.path, tuple(sorted(self.texts.items())), format, *self.lens.values())
+
+    @property
+    def lens(self) -> dict[str, Any]:
+        """What is asked of the finished figure."""
+        return {name: self.page[name] for name in LENS}
+
+
+class Studio:
+    """Where drawings come from: it knows plots, files, and what has been drawn, but nothing of HTTP."""
+
+    def __init__(self, gallery: Gallery, renderer: Renderer, cache: DrawingCache, folders: DataFolders):
+        self.gallery = gallery
+        self.renderer = renderer
+        self.cache = cache
+        self.folders = folders
+        self.rhythms = Rhythms()
+        self.runs = RunList(renderer, folders)
+
+    def asked(self, plot: Plot, query: Query) -> Asked:
+        """The query sorted out: what is the plot's, what the page's, what nobody knows; files looked up."""
+        settings = [setting for setting in PAGE_FIELDS if setting.name not in plot.names]
+        fields = {leaf.name: leaf for leaf in leaves((*plot.fields, *settings))}
+        typed = {name: texts for name, texts in query.items() if name in fields}
+        notes = tuple(unknown_note(name, fields) for name in query if name not in fields)
+        texts: dict[str, tuple[str, ...]] = {}
+        errors: dict[str, str] = {}
+        sent: list[str] = []
+        status = 400
+        for name, leaf in fields.items():
+            try:
+                given = given_texts(leaf, typed.get(name))
+                if leaf.paths is not None:
+                    given = self.paths_given(leaf, given)
+                elif leaf.free_text and given:
+                    sent += self.paths_sent(leaf, given[0])
+            except ValueError as error:
+                errors[name] = str(error)
+            except HTTPError as refusal:
+                errors[name], status = refusal.message, refusal.status
+            else:
+                if given is not None:
+                    texts[name] = given
+        page = page_values(settings, texts, errors)
+        missing = self.folders.shown(next(self.missing_paths(fields.values(), texts), ""))
+        return Asked(plot, typed, texts, page, tuple(sent), missing, notes, errors, status)
+
+    def paths_given(self, leaf: Field, given: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        """The paths of the files that a field's texts name; where it has none, and the latest is its default, that."""
+        if not given and leaf.texts == (LATEST,):
+            given = leaf.texts
+        if not given or given == ("",):
+            return given
+        return tuple(dict.fromkeys(path for text in given for path in self.paths_found(leaf, text)))
+
+    def paths_found(self, leaf: Field, text: str) -> list[str]:
+        """The paths that one text stands for: several where it is a pattern, and the field takes several."""
+        assert leaf.paths is not None
+        if leaf.multiple and re.search(r"[*?[]", text):
+            found = self.runs.matching(text) if leaf.paths == RUNS else []
+            return found or [path for path, _ in self.folders.files([text])] or [self.folders.find(text, leaf.paths)]
+        if leaf.paths == RUNS and text == LATEST:
+            return self.runs.latest() or [os.path.join(self.folders.folders[0], "a training log")]
+        return [self.folders.find(text, leaf.paths)]
+
+    def paths_sent(self, leaf: Field, text: str) -> list[str]:
+        """What a free text has that a plot could make a path of; refused where that would lead outside."""
+        pieces = text_pieces(leaf, text)
+        self.folders.refuse_paths(pieces)
+        return [piece for piece in pieces if piece == ".." or re.search(r"[/\\]", piece)]
+
+    def missing_paths(self, fields: Iterable[Field], texts: Query) -> Iterator[str]:
+        """The files asked for that are not there yet."""
+        for leaf in fields:
+            if leaf.paths is not None:
+                yield from (path for path in texts.get(leaf.name, ()) if path and not os.path.exists(path))
+
+    def checked(self, asked: Asked) -> Asked:
+        """With what only a render process can say of the arguments: all errors are told at once."""
+        if not asked.typed:
+            return asked
+        try:
+            flight = self.renderer.submit(
+                ("check", asked.key(""), self.gallery.version), Job("check", asked.plot, asked.texts)
+            )
+            found: Mapping[str, str] = flight.future.result(SLOW_SECONDS).errors
+        except (QueueFull, concurrent.futures.TimeoutError, concurrent.futures.CancelledError):
+            found = {}  # all processes are busy: what is known already is told at once
+        return replace(asked, errors={**found, **asked.errors})
+
+    def draw(self, asked: Asked, format: str, wait: float | None) -> tuple[Drawing | None, float | None]:
+        """The drawing, or None and when it was started where `wait` seconds did not suffice.
+
+        One that failed on a file that is just being written is made again, a moment later.
+        """
+        pauses = iter(HALF_FILE_PAUSES)
+        while True:
+            drawing, started = self.draw_once(asked, format, wait)
+            pause = next(pauses, 0) if drawing and self.is_momentary(drawing, asked.key(format)) else 0
+            if not pause:
+                return drawing, started
+            time.sleep(pause)
+
+    def is_momentary(self, drawing: Drawing, key: tuple) -> bool:
+        """Has a drawing that went well before failed on a file that changed a moment ago?"""
+        changed = max((each.stamp.changed_ns / 1e9 for each in drawing.inputs if each.stamp), default=0)
+        return drawing.status == 500 and time.time() - changed < HALF_FILE_SECONDS and self.cache.good(key) is not None
+
+    def draw_once(self, asked: Asked, format: str, wait: float | None) -> tuple[Drawing | None, float | None]:
+        if asked.missing_file:
+            return Drawing(status=404, error=waiting_for(asked.missing_file), volatile=False), None
+        asked_at, key, version = time.time(), asked.key(format), self.gallery.version
+        if fresh := self.cache.fresh(key, version, on_page=wait is not None):
+            return fresh, None
+        folders = tuple(self.folders.folders)
+        job = Job("draw", asked.plot, asked.texts, format, asked.lens, sent=asked.sent, folders=folders)
+        find, keep = functools.partial(self.cache.fresh, key, version), functools.partial(self.drawn, key, version)
+        while True:
+            try:
+                flight = self.renderer.submit((key, version), job, find, keep)
+                drawing: Drawing = flight.future.result(wait)
+            except QueueFull as error:
+                return Drawing(status=503, error=str(error), headers={"Retry-After": "2"}), None
+            except concurrent.futures.TimeoutError:
+                return None, flight.started
+            except concurrent.futures.CancelledError:
+                return Drawing(status=503, error="plotsrv is shutting down."), None
+            if flight.started >= asked_at or drawing.volatile or self.cache.fresh(key, version):
+                return drawing, None  # else it was begun before we asked, and its inputs have changed since
+
+    def drawn(self, key: tuple, version: int, drawing: Drawing) -> None:
+        """Keep what came of a drawing, also where nobody has waited for it."""
+        self.gallery.watch(drawing.code)
+        self.rhythms.see(drawing.inputs)
+        self.cache.keep(key, version, drawing)
+
+    def choices(self, asked: Asked) -> dict[str, list[tuple[str, str]]]:
+        """For each field that takes a file: the files there are, newest first, with size and age."""
+        fields = leaves(asked.plot.fields)
+        return {leaf.name: self.choices_of(leaf.paths) for leaf in fields if leaf.paths is not None}
+
+    def choices_of(self, patterns: tuple[str, ...]) -> list[tuple[str, str]]:
+        return self.runs.choices() if patterns == RUNS else self.folders.choices(patterns)
+
+    def look(self, plot: Plot, query: Query) -> tuple[Drawing, Callable[[], bool]]:
+        """The drawing as it is now, and a function that tells whether it still is: for watchers."""
+        self.gallery.refresh(SLOW_SECONDS, [plot.path])
+        asked = self.asked(self.gallery.plots.get(plot.path, plot), query)
+        if asked.errors:
+            return Drawing(status=asked.status, error="The arguments are wrong."), lambda: False
+        drawing, _ = self.draw(asked, "png", wait=None)
+        assert drawing  # without a limit, draw waits
+
+        asked_at = time.monotonic()
+
+        def is_current() -> bool:
+            nonlocal asked_at
+            self.gallery.refresh(wait=0)
+            if asked.missing_file or time.monotonic() - asked_at > LATEST_SECONDS:
+                asked_at = time.monotonic()
+                again = self.asked(asked.plot, query)
+                if (again.texts, again.missing_file) != (asked.texts, asked.missing_file):
+                    return False
+            key, version = asked.key("png"), self.gallery.version
+            return bool(asked.missing_file) or self.cache.fresh(key, version) is drawing
+
+        return drawing, is_current
+
+    def remarked(self, good: Drawing, failed: Drawing) -> Drawing:
+        """A good picture with what has gone wrong since written on it; itself where that cannot be done."""
+        text = f"{failed.error.rstrip('.')}. The picture is from {moment(good.drawn_at)}."
+        try:
+            job = Job("remark", None, picture=good.image, remark=text)
+            made: Drawing = self.renderer.submit((good.tag, text), job).future.result()
+        except (QueueFull, concurrent.futures.CancelledError):
+            return good
+        return replace(good, image=made.image) if made.status == 200 else good
+
+
+def page_values(settings: Iterable[Field], texts: dict[str, tuple[str, ...]], errors: dict[str, str]) -> dict:
+    """What the page's own fields are set to; their texts are taken out, and wrong ones told."""
+    values = {setting.name: setting.default for setting in PAGE_FIELDS}
+    for setting in settings:
+        if setting.name in texts:
+            try:
+                values[setting.name] = setting.read(texts.pop(setting.name)[0])
+            except ValueError as error:
+                errors[setting.name] = str(error)
+    return values
+
+
+def unknown_note(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    return f"Nothing here is called {name[:80]}.{hint}"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# 7 Rendering: the only place where a plot is called, never in the server's own process.
 #
 #     request threads -> Renderer.submit -> flight (one for equal requests) -> pool thread
 #     pool thread -> RenderProcess.ask == Job ==> work_off: import, bind, call, figure_bytes
@@ -1607,10 +1765,7 @@ class Job:
     subject: Source | Plot | None
     texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     format: str = "png"
-    width: int | None = None
-    height: int | None = None
-    dpi: int | None = None
-    thin: bool = True
+    lens: Mapping[str, Any] = field(default_factory=dict)
     sent: tuple[str, ...] = ()  # by the browser: no path or address outside
     folders: tuple[str, ...] = ()  # these
     picture: bytes = b""  # to write a remark on
@@ -1644,7 +1799,7 @@ class Drawing:
 
     @property
     def ending(self) -> str:
-        return self.content_type.partition("/")[2].partition("+")[0]
+        return re.split("[+;]", self.content_type.partition("/")[2])[0]
 
     @property
     def size(self) -> int:
@@ -1696,8 +1851,9 @@ class Flight:
     started: float
 
 
-Find = Callable[[], "Drawing | Description | None"]
-Keep = Callable[[Any], None]  # of a Drawing or a Description
+Answer = Any  # what a task gives: a Drawing, a Description, or FoundRuns
+Find = Callable[[], Answer]
+Keep = Callable[[Answer], None]
 
 
 class Renderer:
@@ -1729,11 +1885,15 @@ class Renderer:
         flight.future.add_done_callback(lambda _: self.flights.pop(key, None))
         return flight
 
+    def find_runs(self, source: Source, folders: Sequence[str], keep: Keep) -> concurrent.futures.Future[Any]:
+        """The training runs in some folders; see `look_for_runs`."""
+        return self.submit("runs", Job("runs", source, folders=tuple(folders)), keep=keep).future
+
     def describe(self, source: Source, version: int) -> concurrent.futures.Future[Description]:
         """What a file has to offer, once it has been imported."""
         return self.submit(("describe", source, version), Job("describe", source)).future
 
-    def result(self, job: Job, find: Find, keep: Keep) -> Drawing | Description:
+    def result(self, job: Job, find: Find, keep: Keep) -> Answer:
         """What is known to come of a job, or comes of it."""
         if known := find():
             return known
@@ -1741,7 +1901,7 @@ class Renderer:
         keep(result)
         return result
 
-    def run(self, job: Job) -> Drawing | Description:
+    def run(self, job: Job) -> Answer:
         """Do a job in some process; a second time where the first process died through no fault of the job's."""
         started = time.time()
         try:
@@ -1757,9 +1917,11 @@ class Renderer:
             return self.failed(job, failure, started)
 
     @staticmethod
-    def failed(job: Job, failure: RenderFailure, started: float) -> Drawing | Description:
+    def failed(job: Job, failure: RenderFailure, started: float) -> Answer:
         if job.task == "describe":
             return Description(error=str(failure), output=failure.output)
+        if job.task == "runs":
+            return FoundRuns(left_out=(str(failure),), output=failure.output)
         return Drawing(
             status=failure.status,
             error=str(failure),
@@ -1768,11 +1930,10 @@ class Renderer:
             drawn_at=time.time(),
         )
 
-    def run_once(self, job: Job) -> Drawing | Description:
+    def run_once(self, job: Job) -> Answer:
         process = self.take(job)
         try:
-            answer: Drawing | Description = process.ask(job, self.timeout)
-            return answer
+            return process.ask(job, self.timeout)
         except RenderFailure:
             process.alive = False
             raise
@@ -2114,12 +2275,8 @@ def draw(job: Job) -> Drawing:
         function = plot_function(plot)
         RECORDER.begin(function, paths_among(plot, job.texts), job.sent, job.folders)
         call = bind_arguments(function, job.texts)
-        with surroundings(), plotting_state(function), thinning(job.thin) as thinned:
-            returned = call()
-            size = job.width, job.height, job.dpi
-            image, content_type, own = picture_of(returned, job.format, *size, fit=thinned.fit)
-            told = "" if own else sendable(headline(canvas_of(returned)))
-            result = Drawing(image, content_type, own, headline=told, notes=tuple(thinned.notes))
+        with surroundings(), plotting_state(function):
+            result = drawing_of(call, job.format, job.lens)
     except FormErrors as wrong:
         result = Drawing(status=400, error="The arguments are wrong.", errors=wrong.errors)
     except WrongFormat as error:
@@ -2129,6 +2286,46 @@ def draw(job: Job) -> Drawing:
     inputs, volatile = RECORDER.seen_by(function) if function else ((), True)
     seconds = time.perf_counter() - started
     return replace(result, seconds=seconds, drawn_at=time.time(), inputs=inputs, volatile=volatile, code=users_code())
+
+
+def drawing_of(call: Callable[[], Any], format: str, asked: Mapping[str, Any]) -> Drawing:
+    """Call a plot, change its figure as the lens asks, and make a picture of it, or a table of its lines."""
+    figures = shipped_module("figures", PlainFigures)
+    asked = {"width": None, "height": None, "dpi": None, "thin": True, **asked}
+    width, height, dpi, thin = (asked.pop(name) for name in ("width", "height", "dpi", "thin"))
+    lens = lens_of(figures, asked)
+    with lens.theme_context(), figures.thinning(thin) as thinned:
+        returned = call()
+        if own := own_picture_of(returned, format):
+            return Drawing(*own, own=True)
+        figure = canvas_of(returned)
+        notes = [*figures.notes_of(figure), *lens.apply(figure)]
+        if format in DATA_TYPES:
+            table = figures.csv_of(figure) if format == "csv" else figures.json_of(figure, notes)
+            return Drawing(table, DATA_TYPES[format])
+        picture = picture_of(returned, format, width, height, dpi, thinned.fit)
+        notes = [sendable(note) for note in (*notes, *thinned.notes)]
+        return Drawing(*picture, headline=sendable(figures.headline(figure)), notes=tuple(notes))
+
+
+def lens_of(figures: Any, asked: Mapping[str, Any]) -> Any:
+    """The lens asked for; raises FormErrors with what is wrong of each of its fields."""
+    given = {name: value for name, value in asked.items() if value is not None}
+    errors = {}
+    for name, value in given.items():
+        try:
+            figures.Lens(**{name: value})
+        except ValueError as error:
+            errors[name] = str(error).removesuffix(".")
+    if errors:
+        raise FormErrors(errors)
+    return figures.Lens(**given)
+
+
+def shipped_module(name: str, otherwise: Any) -> Any:
+    """A module of the plots that come with plotsrv; something else where it, or matplotlib, is not there."""
+    source = shipped(name)
+    return load(source) if "matplotlib" in sys.modules and os.path.exists(source.file) else otherwise
 
 
 def failure_of(error: BaseException) -> Drawing:
@@ -2159,12 +2356,27 @@ def paths_among(plot: Plot, texts: Mapping[str, tuple[str, ...]]) -> list[str]:
 def remark(job: Job) -> Drawing:
     """Write a line on a picture: what has gone wrong since it was drawn."""
     try:
-        return Drawing(remarked(job.picture, job.remark))
+        return Drawing(load(shipped("figures")).remarked(job.picture, job.remark))
     except Exception as error:  # no PIL, or no picture that it knows
         return Drawing(status=500, error=error_line(error))
 
 
-TASKS: dict[str, Callable[[Job], Any]] = {"describe": describe, "check": check, "draw": draw, "remark": remark}
+def look_for_runs(job: Job) -> FoundRuns:
+    """The training runs in the data folders, and what was left out; see plots/runs.py."""
+    try:
+        found = load(job.subject).find_runs(job.folders)  # type: ignore[arg-type]
+    except Exception as error:  # no pandas, for one
+        return FoundRuns(left_out=(f"No runs could be looked for: {error_line(error)}",))
+    return FoundRuns(tuple(Run(**each) for each in found["runs"]), tuple(found["left_out"]))
+
+
+TASKS: dict[str, Callable[[Job], Any]] = {
+    "describe": describe,
+    "check": check,
+    "draw": draw,
+    "remark": remark,
+    "runs": look_for_runs,
+}
 
 
 @contextlib.contextmanager
@@ -2197,16 +2409,6 @@ def plotting_state(function: Callable) -> Iterator[None]:
         finally:
             if pyplot := sys.modules.get("matplotlib.pyplot"):
                 pyplot.close("all")
-
-
-def thinning(on: bool) -> contextlib.AbstractContextManager[Any]:
-    """While a plot draws with it, lines of far more points than pixels become lines of few."""
-    folder = shipped_folder()
-    source = Source(os.path.join(folder, "figures.py"), folder, SHIPPED, "figures")
-    if not on or "matplotlib" not in sys.modules or not os.path.exists(source.file):
-        return contextlib.nullcontext(types.SimpleNamespace(fit=lambda figure, dpi: None, notes=()))
-    found: contextlib.AbstractContextManager[Any] = load(source).thinning()
-    return found
 
 
 def error_line(error: BaseException) -> str:
@@ -2244,7 +2446,7 @@ def sendable(text: str) -> str:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# 7 Plots: finds and describes plot functions; never calls one.
+# 8 Plots: finds and describes plot functions; never calls one.
 
 PREFIX = "plot_"
 SHIPPED = "plotsrv_plots"  # the package of the plots that come with plotsrv
@@ -2343,6 +2545,12 @@ def shipped_folder() -> str:
     """Where the plots are that come with plotsrv, under the name they are installed by, or that of the repository."""
     here = Path(__file__).resolve().parent
     return str(here / "plotsrv_plots" if (here / "plotsrv_plots").is_dir() else here / "plots")
+
+
+def shipped(module: str) -> Source:
+    """A module that comes with plotsrv; it may not be there where plotsrv.py stands alone."""
+    folder = shipped_folder()
+    return Source(os.path.join(folder, f"{module}.py"), folder, SHIPPED, module)
 
 
 def sources_in(root: Root) -> Iterator[Source]:
@@ -2493,6 +2701,78 @@ class Gallery:
         return json.dumps({"plots": plots, "broken": broken}, indent=2).encode()
 
 
+# -- runs: what is there to be plotted without a line of code
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training run in the data folders: one log, or a folder of them."""
+
+    path: str
+    name: str  # its path as it is shown
+    format: str
+    changed: float  # seconds since the epoch
+    values: tuple[tuple[str, float], ...] = ()  # the last ones of the metrics that tell most
+    state: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class FoundRuns:
+    """What came of a look for runs."""
+
+    runs: tuple[Run, ...] | None = None  # None where the look failed
+    left_out: tuple[str, ...] = ()  # sentences
+    output: str = ""
+
+
+class RunList:
+    """The runs in the data folders, newest first, as a render process found them when it last looked."""
+
+    def __init__(self, renderer: Renderer, folders: DataFolders):
+        self.renderer = renderer
+        self.folders = folders
+        self.source = shipped("runs")
+        self.runs: tuple[Run, ...] = ()
+        self.left_out: tuple[str, ...] = ()  # sentences
+        self.looked_at = -math.inf
+        self.lock = threading.Lock()
+
+    def refresh(self, wait: float) -> bool:
+        """Look again, where the last look is some time ago; False where `wait` seconds did not suffice for it."""
+        if not os.path.exists(self.source.file) or time.monotonic() - self.looked_at < RUNS_SECONDS:
+            return True
+        try:
+            self.renderer.find_runs(self.source, self.folders.folders, self.accept).result(wait)
+        except (QueueFull, concurrent.futures.TimeoutError, concurrent.futures.CancelledError):
+            return False
+        return True
+
+    def accept(self, found: FoundRuns) -> None:
+        """Make known what was found; where the look itself failed, the runs are those of before."""
+        with self.lock:
+            self.looked_at, self.left_out = time.monotonic(), found.left_out
+            if found.runs is not None:
+                self.runs = tuple(run for run in found.runs if self.folders.holds(run.path))
+
+    def latest(self) -> list[str]:
+        """The path of the newest run, if there is one."""
+        self.refresh(SLOW_SECONDS if self.looked_at < 0 else 0)
+        return [run.path for run in self.runs[:1]]
+
+    def matching(self, pattern: str) -> list[str]:
+        """The paths of the runs whose names match, newest first."""
+        self.refresh(SLOW_SECONDS if self.looked_at < 0 else 0)
+        return [run.path for run in self.runs if fnmatch.fnmatch(run.name, pattern)]
+
+    def choices(self) -> list[tuple[str, str]]:
+        """What a form offers for a run: the name to be sent, and a label with format and age."""
+        self.refresh(SLOW_SECONDS)
+        now = time.time()
+        runs = [(run.name, f"{run.name} ({run.format}, {ago(now - run.changed)})") for run in self.runs[:FILES_SHOWN]]
+        return [(LATEST, "the newest of these"), *runs] if runs else []
+
+
 def sketch(source: Source) -> Description:
     """What a file's text tells of its plots, long before the file is imported."""
     try:
@@ -2582,7 +2862,7 @@ def plot_function(plot: Plot) -> Callable:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# 8 Forms: one table maps annotations to controls. Precedence: annotation, default, docstring, text.
+# 9 Forms: one table maps annotations to controls. Precedence: annotation, default, docstring, text.
 
 EMPTY = inspect.Parameter.empty
 BOOLS = {"1": True, "true": True, "on": True, "yes": True, "0": False, "false": False, "off": False, "no": False}
@@ -2715,6 +2995,16 @@ class Glob:
 
     def __init__(self, *patterns: str):
         self.patterns = patterns
+
+
+class Runs(Glob):
+    """A path parameter that offers the training runs found: ``Annotated[Path, Runs()]``; logs, and folders of them."""
+
+    def __init__(self) -> None:
+        super().__init__(*RUNS)
+
+
+RUNS = ("(runs)",)  # in place of patterns
 
 
 # -- texts to values and back
@@ -3269,7 +3559,7 @@ def kind_by_hints(kind: Kind, hints: Sequence[Any], default: Any) -> Kind:
             kind = choice_kind(hint.values() if isinstance(hint, dict) else hint, labels)
         elif isinstance(hint, range):
             kind = range_kind(hint)
-        elif isinstance(hint, Glob) or type(hint).__name__ == "Glob":
+        elif isinstance(hint, Glob) or type(hint).__name__ in ("Glob", "Runs"):
             kind = replace(kind, paths=tuple(hint.patterns))
         elif hint == "multiline":
             kind = replace(kind, control="textarea", read=read_text)
@@ -3672,6 +3962,13 @@ class Bounds:
 
 def page(
     refresh_every: typing.Annotated[float, Bounds(ge=0, le=86400)] = REFRESH_SECONDS,
+    smooth: typing.Annotated[float, Bounds(ge=0, le=0.999)] = 0,
+    logx: bool | None = None,
+    logy: bool | None = None,
+    xlim: str = "",
+    ylim: str = "",
+    last: str = "",
+    theme: str = "",
     width: typing.Annotated[int | None, range(50, SIDE_PIXELS + 1)] = None,
     height: typing.Annotated[int | None, range(50, SIDE_PIXELS + 1)] = None,
     dpi: typing.Annotated[int | None, range(20, 401)] = None,
@@ -3679,7 +3976,14 @@ def page(
 ) -> None:
     """What every page asks for besides
 
-    :param refresh_every: how often the page draws the plot anew
+    :param refresh_every: how often the page looks for a new picture
+    :param smooth: of each line, from 0 (not at all) to 0.999, as TensorBoard does it; the line as it is stays behind
+    :param logx: the x axes logarithmic, or not; as the plot has them where left empty
+    :param logy: the y axes likewise
+    :param xlim: from where to where, such as 0:100, :100 or 0:
+    :param ylim: likewise
+    :param last: the last points only: their number, or a part of all such as 10%
+    :param theme: light, dark, or the name of a matplotlib style
     :param width: pixels; as the plot has it where left empty
     :param height: pixels
     :param dpi: dots an inch; more makes text and lines bigger
@@ -3703,14 +4007,17 @@ def page_fields() -> tuple[Field, ...]:
         fields.append(replace(entry.field, default=entry.parameter.default, read=read))
     choices = tuple((str(number), label) for number, label in seconds.items())
     every, *lens = fields
+    themes = tuple((name, name) for name in ("light", "dark"))
+    lens = [replace(each, choices=themes) if each.name == "theme" else each for each in lens]
     every = replace(every, control="select", choices=choices, texts=(f"{REFRESH_SECONDS:g}",), allowed="")
     return (replace(every, read=lambda text: LIVE if text == LIVE else fields[0].read(text)), *lens)
 
 
 PAGE_FIELDS = page_fields()
+LENS = tuple(each.name for each in PAGE_FIELDS[1:])  # what is asked of the finished figure
 
 # ---------------------------------------------------------------------------------------------------------------------
-# 9 Freshness: what a drawing depends on, and whether it is still good.
+# 10 Freshness: what a drawing depends on, and whether it is still good.
 
 
 class Stamp(typing.NamedTuple):
@@ -4221,7 +4528,10 @@ INSTALLED = re.compile(r"[/\\](site|dist)-packages[/\\]")
 OURS = (
     os.path.realpath(__file__),
     __file__,
-    os.path.join(os.path.dirname(os.path.realpath(__file__)), "plots", "figures.py"),
+    *(
+        os.path.join(os.path.dirname(os.path.realpath(__file__)), "plots", name)
+        for name in ("figures.py", "thinning.py")
+    ),
 )
 NOT_USERS = ("<", os.path.join(os.path.dirname(os.__file__), ""), *OURS)
 SYSTEMS = (  # zones of time, types of files, how many cores there are
@@ -4276,7 +4586,7 @@ def file_of(module: Any) -> str:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# 10 Figures: from what a plot returns to bytes.
+# 11 Figures: from what a plot returns to bytes.
 
 MAGIC = {  # the first bytes of a picture that is one already
     b"\x89PNG\r\n": "image/png",
@@ -4336,18 +4646,8 @@ def figure_of(result: Any) -> Any:
     raise TypeError(f"the plot returned {type(result).__name__}: return a figure, Axes, or a picture as bytes")
 
 
-def picture_of(
-    result: Any,
-    format: str,
-    width: int | None = None,
-    height: int | None = None,
-    dpi: int | None = None,
-    fit: Callable[[Any, float], None] = lambda figure, dpi: None,
-) -> tuple[bytes, str, bool]:
-    """What a plot returned, as a picture: its bytes, content type, and whether the plot made it itself.
-
-    A figure is given to `fit` before it is saved, with its final size and dots an inch.
-    """
+def own_picture_of(result: Any, format: str) -> tuple[bytes, str] | None:
+    """The picture that a plot has made itself, with its content type; None where it returned a figure."""
     if isinstance(result, str) and result.lstrip()[:4] in ("<svg", "<?xm"):
         result = result.encode()
     if hasattr(result, "getbands"):  # a PIL image
@@ -4355,12 +4655,25 @@ def picture_of(
         plain = result.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16")
         (result if plain else result.convert("RGB")).save(memory, "PNG")
         result = memory.getvalue()
-    if isinstance(result, (bytes, bytearray)):
-        return own_picture(bytes(result), format)
+    return own_picture(bytes(result), format) if isinstance(result, (bytes, bytearray)) else None
+
+
+def picture_of(
+    result: Any,
+    format: str,
+    width: int | None = None,
+    height: int | None = None,
+    dpi: int | None = None,
+    fit: Callable[[Any, float], None] = lambda figure, dpi: None,
+) -> tuple[bytes, str]:
+    """The figure that a plot returned, as a picture, with its content type.
+
+    It is given to `fit` before it is saved, with its final size and dots an inch.
+    """
     canvas = canvas_of(result)
     dots = resized(canvas, width, height, dpi)
     fit(canvas, dots)
-    return (*figure_bytes(current_figure() if result is None else result, format, dpi=dots), False)
+    return figure_bytes(current_figure() if result is None else result, format, dpi=dots)
 
 
 def canvas_of(result: Any) -> Any:
@@ -4369,22 +4682,7 @@ def canvas_of(result: Any) -> Any:
     return current_figure() if isinstance(figure, types.ModuleType) else getattr(figure, "figure", figure)
 
 
-def headline(figure: Any) -> str:
-    """What a tab may tell of a figure: the last value of the first line drawn, or else the figure's own title."""
-    lines = [line for axes in figure.axes for line in axes.lines]
-    if lines:
-        label = str(lines[0].get_label())
-        values = importlib.import_module("numpy").asarray(lines[0].get_ydata())[-1000:]
-        if values.dtype.kind in "iuf":  # else they are words, or dates
-            last = next((value for value in reversed(values.tolist()) if math.isfinite(value)), math.nan)
-            return f"{'' if label.startswith('_') else label[:40]} {last:.3g}".strip()
-    titles = [axes.get_title() for axes in figure.axes]
-    if hasattr(figure, "get_suptitle"):  # of matplotlib 3.8 and later
-        titles.insert(0, figure.get_suptitle())
-    return next(filter(None, titles), "").partition("\n")[0][:80]
-
-
-def own_picture(image: bytes, format: str) -> tuple[bytes, str, bool]:
+def own_picture(image: bytes, format: str) -> tuple[bytes, str]:
     """A picture that is bytes already: it is served as it is."""
     head = image[:16].lstrip()
     found = [content_type for magic, content_type in MAGIC.items() if head.startswith(magic)]
@@ -4392,9 +4690,44 @@ def own_picture(image: bytes, format: str) -> tuple[bytes, str, bool]:
         found = ["image/webp"]
     if not found:
         raise TypeError("the plot returned bytes that are no PNG, JPEG, GIF, WebP, SVG or PDF")
-    if format != "png" and found[0] != IMAGE_TYPES[format]:
+    if format != "png" and found[0] != FORMATS[format]:
         raise WrongFormat(f"This plot makes its picture itself, as {found[0]}: there is no {format.upper()} of it.")
-    return image, found[0], True
+    return image, found[0]
+
+
+class PlainFigures:
+    """Stands in for plots/figures.py where plotsrv.py stands alone, or matplotlib is not there: nothing is changed."""
+
+    @staticmethod
+    def thinning(on: bool) -> Any:
+        return contextlib.nullcontext(types.SimpleNamespace(fit=lambda figure, dpi: None, notes=()))
+
+    class Lens:
+        def __init__(self, **asked: Any) -> None:
+            self.asked = [name for name, value in asked.items() if value]
+
+        def theme_context(self) -> Any:
+            return contextlib.nullcontext()
+
+        def apply(self, figure: Any) -> list[str]:
+            names = ", ".join(self.asked)
+            return [f"Not applied: {names}. The file plots/figures.py is missing beside plotsrv.py."] if names else []
+
+    @staticmethod
+    def headline(figure: Any) -> str:
+        return ""
+
+    @staticmethod
+    def notes_of(figure: Any) -> list[str]:
+        return []
+
+    @staticmethod
+    def csv_of(figure: Any) -> bytes:
+        raise WrongFormat("The data of a figure need the file plots/figures.py, which is missing beside plotsrv.py.")
+
+    @staticmethod
+    def json_of(figure: Any, notes: Any) -> bytes:
+        return PlainFigures.csv_of(figure)
 
 
 def current_figure() -> Any:
@@ -4426,25 +4759,8 @@ def resized(figure: Any, width: int | None, height: int | None, dpi: int | None)
     return float(dots)
 
 
-def remarked(picture: bytes, text: str) -> bytes:
-    """A picture with a line of text on its lower edge, as a PNG."""
-    from PIL import Image, ImageDraw, ImageFont  # matplotlib brings it along
-
-    image = Image.open(io.BytesIO(picture)).convert("RGB")
-    font = ImageFont.load_default(max(12, image.width // 50))
-    lines = textwrap.wrap(text, 90, max_lines=2, placeholder=" …")
-    draw = ImageDraw.Draw(image)
-    left, top, _, bottom = draw.multiline_textbbox((0, 0), "\n".join(lines), font)
-    edge = image.height - (bottom - top) - 16
-    draw.rectangle((0, edge, image.width, image.height), fill="#fdecea")
-    draw.multiline_text((8 - left, edge + 8 - top), "\n".join(lines), "#b3261e", font)
-    memory = io.BytesIO()
-    image.save(memory, "PNG", compress_level=1)
-    return memory.getvalue()
-
-
 # ---------------------------------------------------------------------------------------------------------------------
-# 11 Access: who may ask, and for which files. Safe by default.
+# 12 Access: who may ask, and for which files. Safe by default.
 
 FORWARDED = ("forwarded", "x-forwarded-", "x-real-ip", "via")  # how a proxy's header fields begin
 FOLLOW = "Start plotsrv with the folder as an argument to allow it: python plotsrv.py FOLDER"
@@ -4723,8 +5039,13 @@ def ago(seconds: float) -> str:
     return f"{in_words(max(0, seconds), AGES)} ago"
 
 
+def moment(seconds: float) -> str:
+    """A point of time, absolute, with the offset from UTC: an unchanged page stays the same byte for byte."""
+    return time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(seconds))
+
+
 # ---------------------------------------------------------------------------------------------------------------------
-# 12 Command line: options only, no logic.
+# 13 Command line: options only, no logic.
 
 
 def serve(

@@ -1,268 +1,36 @@
 """The application: which URL shows what, and with which status. No socket, no render process."""
 
 import concurrent.futures
-import html.parser
 import json
 import os
 import re
 import time
-import types
 
 import pytest
-
-import plotsrv
-from plotsrv import (
-    Access,
-    Application,
-    DataFolders,
-    Drawing,
-    DrawingCache,
-    Flight,
-    HTTPError,
-    Input,
-    QueueFull,
-    Request,
+from site_of_fakes import (
+    ELEMENT,
+    NOW,
+    PERSON,
+    PICTURE,
+    Site,
+    Tags,
+    checked,
+    eventually,
+    hasten,
+    is_form,
+    make_request,
+    plots_of,
+    refresh_of,
 )
 
-PERSON = "text/html,application/xhtml+xml,*/*;q=0.8"  # what browsers accept where somebody navigates
-ELEMENT = "image/avif,image/webp,image/*,*/*;q=0.8"  # and what they accept for an <img>
-PICTURE = b"\x89PNG\r\n\x1a\n the picture"
-NOW = 1_700_000_000.0
-
-MODULES = {
-    "mine": '''
-import typing
-
-def plot_line(freq: float = 1.0, bold: bool = True, title: str = "line", n: int = 3):
-    """A line that rises"""
-
-def plot_clock():
-    """The time"""
-
-def plot_log(file_path):
-    """A log"""
-
-def plot_need(n: int, color: str = "red"):
-    """Something that must be told how many"""
-
-def plot_sized(width: int = 3, dpi: str = "high"):
-    """A plot with parameters that pages have, too"""
-
-def plot_kinds(kinds: set[typing.Literal["a", "b", "c"]] = {"a"}):
-    """Several of several"""
-''',
-    "other": "def plot_line(): ...\ndef plot_newest(file_path='latest'): ...",
-    "sub.training": "def plot_loss(): ...",
-    "need": "def plot_form(): ...",
-}
-HANDLER = "def plot_need(n: int): ..."
-
-
-def plots_of(name, text, handler=""):
-    """The plots that a render process would find in a file with that text."""
-    module = types.ModuleType(name)
-    exec(text, vars(module))
-    source = plotsrv.Source(f"/plots/{name}.py", "/plots", "plots", name, handler)
-    if handler:
-        return [
-            plotsrv.replace(plot, source=source, holder=handler)
-            for plot in plotsrv.described_plots(plotsrv.replace(source, handler=""), module)[0]
-        ]
-    return plotsrv.described_plots(source, module)[0]
-
-
-class FakeGallery:
-    """Plots without files."""
-
-    def __init__(self, plots):
-        self.plots = {plot.path: plot for plot in plots}
-        self.broken = {}
-        self.settled = True
-        self.awaited = []
-        self.version = 1
-        self.watched = []
-        self.waited = []
-
-    def refresh(self, wait: float, paths=()) -> None:
-        self.waited.append(wait)
-
-    def watch(self, paths):
-        self.watched += paths
-
-    def as_json(self):
-        return json.dumps({"plots": sorted(self.plots)}).encode()
-
-
-class FakeRenderer:
-    """Answers each job with what the test has laid ready: a Drawing, an exception, or None: it takes long."""
-
-    def __init__(self):
-        self.answer = Drawing(PICTURE, seconds=0.5, drawn_at=NOW)
-        self.keys = []
-        self.jobs = []
-        self.wrong = {}  # what a render process says of the arguments
-
-    def submit(self, key, job, find=lambda: None, keep=lambda drawing: None):
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        future = concurrent.futures.Future()
-        if job.task == "check":  # calls no plot
-            future.set_result(Drawing(status=400, errors=self.wrong) if self.wrong else Drawing())
-            return Flight(future, time.time())
-        self.keys.append(key)
-        self.jobs.append(job)
-        if self.answer:
-            drawing = find() or plotsrv.replace(self.answer)
-            keep(drawing)
-            future.set_result(drawing)
-        return Flight(future, time.time() if self.answer else time.time() - 7)
-
-    def close(self):
-        self.closed = True
-
-
-def make_request(target="/", method="GET", accept=PERSON, owner=True, **headers):
-    """A request as a browser on this machine sends it, to be altered by the test."""
-    path, _, query = target.partition("?")
-    fields = {"host": "localhost:9999", "accept": accept}
-    fields |= {name.replace("_", "-"): value for name, value in headers.items()}
-    return Request(method, path, plotsrv.query_of(query), fields, owner=owner)
+import plotsrv
+from plotsrv import Drawing, Flight, HTTPError, Input, QueueFull
 
 
 @pytest.fixture(autouse=True)
 def no_moment(monkeypatch):
     """Files change here more often than once in a millisecond."""
     monkeypatch.setattr(plotsrv, "MOMENT_SECONDS", 0)
-
-
-class Tags(html.parser.HTMLParser):
-    """The elements of a page with their attributes, and its text."""
-
-    def __init__(self, page):
-        super().__init__()
-        self.elements = []
-        self.words = []
-        self.feed(page)
-
-    def handle_starttag(self, tag, attributes):
-        self.elements.append((tag, dict(attributes)))
-
-    def handle_data(self, data):
-        self.words.append(data)
-
-    def all(self, tag):
-        return [attributes for name, attributes in self.elements if name == tag]
-
-    def control(self, name):
-        """The attributes of the control with that name; of a bool's pair, the check box."""
-        found = [a for tag, a in self.elements if tag in ("input", "select", "textarea") and a.get("name") == name]
-        return found[-1]
-
-
-STANDING = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "private, no-cache",
-    "Vary": "Accept, Cookie",
-}
-UNKEPT = {"Cache-Control": "no-store"}  # instead: of what never ends
-POLICY = {
-    "default-src": "'none'",
-    "img-src": "'self' data:",
-    "style-src": "'unsafe-inline'",
-    "form-action": "'self'",
-    "base-uri": "'none'",
-    "frame-ancestors": "'none'",
-}
-
-
-def checked(response):
-    """What every response has to have, refusals included; the response itself."""
-    fields = response.header_fields()
-    names = [name.lower() for name, _ in fields]
-    assert len(names) == len(set(names))
-    assert all(re.fullmatch(r"[\x20-\x7e]*", value) for _, value in fields)
-    headers = dict(fields)
-    assert (STANDING | (UNKEPT if response.endless else {})).items() <= headers.items()
-    policy = dict(each.strip().partition(" ")[::2] for each in headers["Content-Security-Policy"].split(";"))
-    if headers.get("Content-Type") == "image/svg+xml":
-        assert policy.pop("sandbox") == ""
-    assert policy == POLICY
-    assert re.fullmatch(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", headers["Date"])
-    assert re.fullmatch(r'"[0-9a-f]{24}"', headers.get("ETag", f'"{0:024}"'))
-    if response.status == 304:
-        assert not {"Content-Type", "Content-Length"} & headers.keys() and response.body == b""
-        return response
-    known = response.drawn and not response.endless
-    assert headers.get("Content-Length") == (str(len(response.body)) if known else None)
-    assert headers["Content-Type"] in TYPES
-    if headers["Content-Type"].startswith("text/html"):
-        page = Tags(response.body.decode())
-        assert not page.all("script") and "javascript:" not in response.body.decode().lower()
-        assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
-        links = [a.get("href") or a.get("src") or a.get("action") or "" for _, a in page.elements]
-        assert not [link for link in links if link.startswith("/") or "://" in link]
-    return response
-
-
-TYPES = ("text/html; charset=utf-8", "application/json", plotsrv.LIVE_TYPE, "image/jpeg", *plotsrv.IMAGE_TYPES.values())
-QUICK = ("POLL", "APART", "VOLATILE", "HEARTBEAT", "REMARK", "LINGER")
-
-
-def hasten(monkeypatch):
-    """Let what waits for seconds wait for hundredths of them."""
-    for name in QUICK:
-        monkeypatch.setattr(plotsrv, f"{name}_SECONDS", 0.01)
-
-
-def eventually(condition, seconds=5):
-    """Does the condition come true before long?"""
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.005)
-    return condition()
-
-
-class Site:
-    """An application with a fake gallery and a fake renderer, and a browser for it."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        plots = [plot for name, text in MODULES.items() for plot in plots_of(name, text)]
-        self.gallery = FakeGallery([*plots, *plots_of("handler", HANDLER, "Mine")])
-        self.renderer = FakeRenderer()
-        self.cache = DrawingCache()
-        self.access = Access()
-        folders = DataFolders([str(folder)])
-        self.application = Application(self.gallery, self.renderer, self.cache, folders, self.access)
-
-    def get(self, target="/", **changes):
-        return checked(self.application.respond(make_request(target, **changes)))
-
-    def page(self, target="/", status=200, **changes):
-        """The page at a URL, as text."""
-        response = self.get(target, **changes)
-        assert (response.status, response.content_type) == (status, "text/html; charset=utf-8")
-        return response.body.decode()
-
-    def draws(self, **changes):
-        """From now on drawings come out like this."""
-        self.renderer.answer = plotsrv.replace(Drawing(seconds=0.5, drawn_at=NOW), **changes)
-
-    def fails(self, status=500, error="ValueError: no such luck", **changes):
-        self.draws(status=status, error=error, **changes)
-
-    def reads(self, *paths, **changes):
-        """From now on drawings come out as those of a plot that reads these files."""
-        inputs = tuple(Input.of(str(path)) for path in paths)
-        self.draws(**dict(image=PICTURE, inputs=inputs, volatile=False) | changes)
-
-    def file(self, name, text="1,2\n"):
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        return path
 
 
 @pytest.fixture
@@ -277,16 +45,6 @@ def live(site, monkeypatch):
     yield site
     site.application.live.close()
     assert eventually(lambda: not site.application.live.watchers)
-
-
-def refresh_of(page):
-    """The seconds after which a page loads itself again; None where it does not."""
-    found = [float(each["content"]) for each in Tags(page).all("meta") if each.get("http-equiv") == "refresh"]
-    return found[0] if found else None
-
-
-def is_form(page):
-    return bool(Tags(page).all("form"))
 
 
 # -- the URLs
@@ -691,14 +449,14 @@ def test_width_height_and_dpi_go_to_the_picture(site):
     """The size of a picture is the page's field; the plot knows nothing of it."""
     site.page("/mine/line?width=500&height=400&dpi=50")
     (job,) = site.renderer.jobs
-    assert (job.width, job.height, job.dpi, job.texts) == (500, 400, 50, {})
+    assert job.lens.items() >= {"width": 500, "height": 400, "dpi": 50}.items() and job.texts == {}
 
 
 def test_a_plots_own_parameter_wins_over_the_pages(site):
     """Where a plot has a parameter width, width is the plot's."""
     site.page("/mine/sized?width=7&dpi=low&height=400")
     (job,) = site.renderer.jobs
-    assert (job.width, job.height, job.dpi) == (None, 400, None)
+    assert job.lens.items() >= {"width": None, "height": 400, "dpi": None}.items()
     assert job.texts == {"width": ("7",), "dpi": ("low",)}
 
 
@@ -1285,132 +1043,61 @@ def test_a_plots_own_refresh_every_makes_no_live_page(site):
     assert site.renderer.jobs[0].texts == {"refresh_every": ("live",)}
 
 
-def look(site, target):
-    """What a watcher sees: the drawing, and whether it still is current."""
-    request = make_request(target)
-    return site.application.look(request, site.gallery.plots[request.path[1:].removesuffix(".live")])
-
-
-def test_a_look_is_current_until_what_was_read_changes(site):
-    """The file, or the code."""
-    path = site.file("a.csv")
-    site.reads(path)
-    drawing, is_current = look(site, "/mine/log.live?file_path=a.csv")
-    assert drawing.image == PICTURE and is_current()
-    site.file("a.csv", "longer than before")
-    assert not is_current()
-    site.reads(path)
-    _, is_current = look(site, "/mine/log.live?file_path=a.csv")
-    assert is_current()
-    site.gallery.version += 1
-    assert not is_current()
-
-
-def test_a_look_at_a_slow_drawing_ends_with_a_change_too(site):
-    """It answers a progress page for a while; who watches gets the next one."""
-    path = site.file("a.csv")
-    site.reads(path, seconds=10.0, drawn_at=time.time())
-    _, is_current = look(site, "/mine/log.live?file_path=a.csv")
-    assert is_current()
-    site.reads(site.file("a.csv", "longer than before"), image=b"the next picture")
-    assert not is_current()
-    assert look(site, "/mine/log.live?file_path=a.csv")[0].image == b"the next picture"
-
-
-def test_a_look_at_a_failure_is_current_as_long(site):
-    """A plot that failed is not called over and over, but again when its file changes."""
-    site.reads(site.file("a.csv"), status=500, error="ValueError: half a line")
-    drawing, is_current = look(site, "/mine/log.live?file_path=a.csv")
-    assert drawing.status == 500 and is_current()
-    site.file("a.csv", "a whole line\n")
-    assert not is_current()
-
-
-def test_a_look_for_a_file_is_current_until_it_is_there(site):
-    """And when it is, it is drawn."""
-    drawing, is_current = look(site, "/mine/log.live?file_path=a.csv")
-    assert (drawing.status, drawing.volatile) == (404, False) and is_current()
-    site.file("a.csv")
-    assert not is_current()
-
-
-def test_a_look_at_the_latest_file_is_current_until_there_is_a_newer_one(site, monkeypatch):
-    """A new run takes the old one's place, a second later at the latest."""
-    monkeypatch.setattr(plotsrv, "LATEST_SECONDS", 0)
-    path = site.file("a.csv")
-    os.utime(path, (1, 1))
-    site.reads(path)
-    _, is_current = look(site, "/other/newest.live")
-    assert is_current()
-    site.file("b.csv")
-    assert not is_current()
-
-
-def test_a_look_takes_the_plot_as_it_is_now(site):
-    """An edit gave it another parameter: those who watch get it drawn by the new code."""
-    old = site.gallery.plots["mine/clock"]
-    (edited,) = plots_of("mine", "def plot_clock(freq: float = 1.0): ...")
-    site.gallery.plots["mine/clock"] = edited
-    site.application.look(make_request("/mine/clock.live?freq=2"), old)
-    assert site.renderer.jobs[0].texts == {"freq": ("2",)}
-
-
-def test_a_look_at_a_plot_that_is_gone_goes_on(site):
-    """While its file is being saved, for instance."""
-    old = site.gallery.plots.pop("mine/clock")
-    drawing, _ = site.application.look(make_request("/mine/clock.live"), old)
-    assert drawing.image == PICTURE
-
-
-def test_a_look_with_wrong_arguments_is_a_failure(site):
-    """An edit may have made them so."""
-    drawing, is_current = look(site, "/mine/line.live?freq=1&freq=2")
-    assert drawing.status == 400 and not is_current() and not site.renderer.jobs
-
-
-def test_an_error_is_written_on_the_last_good_picture(site):
-    """In the render process, with the time that the picture is from."""
-    site.draws(image=b"with a remark")
-    good, failed = Drawing(PICTURE, drawn_at=NOW), Drawing(status=500, error="ValueError: no such luck.")
-    assert site.application.remarked(good, failed) == plotsrv.replace(good, image=b"with a remark")
-    (job,) = site.renderer.jobs
-    assert (job.task, job.picture) == ("remark", PICTURE)
-    assert re.fullmatch(r"ValueError: no such luck\. The picture is from 2023-11-1\d [\d:]{8} [+-]\d{4}\.", job.remark)
-
-
-@pytest.mark.parametrize("answer", [QueueFull("32 drawings are waiting already."), Drawing(status=500, error="no")])
-def test_a_picture_that_cannot_be_written_on_stays_as_it_is(site, answer):
-    """Rather an old picture than none."""
-    site.renderer.answer = answer
-    good = Drawing(PICTURE)
-    assert site.application.remarked(good, Drawing(status=500, error="no")) is good
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "same"),
-    [
-        ("/mine/line", "/mine/line?refresh_every=live", True),
-        ("/mine/line?n=1&freq=2", "/mine/line?freq=2&n=1", True),
-        ("/mine/line", "/mine/line?nonsense=1", True),
-        ("/mine/line?n=1", "/mine/line?n=2", False),
-        ("/mine/line", "/mine/line?width=500", False),
-        ("/mine/line", "/other/line", False),
-    ],
-)
-def test_viewers_of_the_same_picture_share_a_watcher(site, one, other, same):
-    """The same plot and arguments, whatever else their pages were asked for."""
-    names = []
-    for target in (one, other):
-        request = make_request(target)
-        names.append(plotsrv.stream_name(site.application.asked(request, site.gallery.plots[request.path[1:]])))
-    assert (names[0] == names[1]) == same
-
-
 def test_thin_goes_to_the_picture(site):
     """It is the page's field, as the size is."""
     site.page("/mine/line?thin=0")
     site.page("/mine/line")
-    assert [(job.thin, job.texts) for job in site.renderer.jobs] == [(False, {}), (True, {})]
+    assert [(job.lens["thin"], job.texts) for job in site.renderer.jobs] == [(False, {}), (True, {})]
+
+
+# -- the runs in the gallery
+
+
+def run_of(name, changed=NOW, **told):
+    return dict(path=f"/data/{name}", name=name, format="CSV", changed=changed, **told)
+
+
+def runs_found(site, *runs):
+    """A site where a look at the data folders finds these."""
+    site.folders.folders[:] = ["/data"]
+    site.renderer.runs = list(runs)
+    return site.page("/")
+
+
+def test_the_gallery_shows_the_runs_above_the_plots(site):
+    """Each leads to its curves, live, and tells its state, last values, format and last change."""
+    told = dict(values=(("val_loss", 0.31415926), ("acc", 1.0)), state="growing", note="best val_loss 0.3 at epoch 7")
+    page = runs_found(site, run_of("a b/metrics.csv", **told), run_of("old.csv"))
+    links = [each["href"] for each in Tags(page).all("a")]
+    assert links[1:3] == [
+        "./training/run?run=a+b%2Fmetrics.csv&refresh_every=live",
+        "./training/run?run=old.csv&refresh_every=live",
+    ]
+    assert Tags(page).all("th")[5]["title"] == told["note"]
+    assert "<td>growing</td><td>val_loss 0.3142, acc 1</td><td>CSV</td>" in page
+    assert re.search(r"<td>2023-11-1\d \d\d:\d\d:\d\d [+-]\d{4}", page)
+    assert refresh_of(page) == plotsrv.GALLERY_SECONDS
+
+
+def test_many_runs_are_folded(site):
+    """The newest are in sight."""
+    page = runs_found(site, *(run_of(f"{number}.csv") for number in range(100)))
+    assert f"and {100 - plotsrv.RUNS_SHOWN} more" in Tags(page).words
+
+
+def test_the_gallery_does_not_wait_for_the_runs(site, monkeypatch):
+    """It comes again in a second while they are looked for."""
+    monkeypatch.setattr(plotsrv, "GLANCE_SECONDS", 0.01)
+    site.renderer.runs = None
+    page = site.page("/")
+    assert "Looking for training runs" in page and refresh_of(page) == 1 and "./mine/line" in page
+
+
+def test_a_gallery_without_runs_says_nothing_of_them(site):
+    """Nor one without the plot that shows them."""
+    assert "Runs" not in Tags(site.page("/")).words
+    del site.gallery.plots["training/run"]
+    assert "old.csv" not in runs_found(site, run_of("old.csv"))
 
 
 # -- HEAD

@@ -1,4 +1,4 @@
-"""Section 11, Command line: plotsrv as it is started, told what to do, and ended."""
+"""Command line: plotsrv as it is started, told what to do, and ended."""
 
 import html
 import inspect

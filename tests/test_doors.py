@@ -12,7 +12,7 @@ import wsgiref.util
 import wsgiref.validate
 
 import pytest
-from test_application import ELEMENT, PERSON, STANDING, Site, eventually, hasten
+from site_of_fakes import ELEMENT, PERSON, STANDING, Site, eventually, hasten
 from test_messages import REFUSED_HEADS
 
 import plotsrv

@@ -1,4 +1,4 @@
-"""Section 10, Figures: from what a plot returns to bytes."""
+"""Figures: from what a plot returns to bytes."""
 
 import base64
 import builtins
@@ -12,6 +12,7 @@ from matplotlib import pyplot
 from matplotlib.figure import Figure
 
 import plotsrv
+from plots import figures
 
 PNG, SVG, PDF = b"\x89PNG\r\n", b"<?xml", b"%PDF"
 FORMATS = {"png": (PNG, "image/png"), "svg": (SVG, "image/svg+xml"), "pdf": (PDF, "application/pdf")}
@@ -41,7 +42,9 @@ def size_of(png: bytes) -> tuple[int, int]:
 
 
 def picture(result, format="png", width=None, height=None, dpi=None):
-    return plotsrv.picture_of(result, format, width, height, dpi)
+    if own := plotsrv.own_picture_of(result, format):
+        return *own, True
+    return *plotsrv.picture_of(result, format, width, height, dpi), False
 
 
 # -- the library: figure_bytes and data_uri
@@ -286,7 +289,7 @@ def titled(title="", suptitle=""):
 )
 def test_the_headline_is_the_last_value_of_the_first_line_or_else_the_title(fig, expected):
     """As far as it is a number; in few letters."""
-    assert plotsrv.headline(fig) == expected
+    assert figures.headline(fig) == expected
 
 
 @pytest.mark.parametrize("result", RESULTS.values(), ids=RESULTS)
@@ -304,7 +307,7 @@ def test_a_remark_stands_on_the_lower_edge_of_the_picture():
     plain = Figure(figsize=(6, 4), dpi=100)
     picture = plotsrv.figure_bytes(plain)[0]
     before = numpy.asarray(image.open(io.BytesIO(picture)).convert("RGB"))
-    after = numpy.asarray(image.open(io.BytesIO(plotsrv.remarked(picture, "ValueError: no such luck"))))
+    after = numpy.asarray(image.open(io.BytesIO(figures.remarked(picture, "ValueError: no such luck"))))
     changed = numpy.flatnonzero((before != after).any(axis=(1, 2)))
     assert before.shape == after.shape and changed.max() == 399 and 300 < changed.min() < 390
 
@@ -316,18 +319,23 @@ def test_any_remark_can_be_written_on_any_picture(side, text):
     image = pytest.importorskip("PIL.Image")
     memory = io.BytesIO()
     image.new("RGBA", (side, side)).save(memory, "PNG")
-    assert size_of(plotsrv.remarked(memory.getvalue(), text)) == (side, side)
+    assert size_of(figures.remarked(memory.getvalue(), text)) == (side, side)
 
 
 # -- thinning, where it is to be had
 
 
-def test_where_plotsrv_stands_alone_every_line_is_drawn_whole(monkeypatch, tmp_path):
-    """plots/figures.py is optional."""
-    monkeypatch.setattr(plotsrv, "shipped_folder", lambda: str(tmp_path))
-    with plotsrv.thinning(True) as thinned:
+def test_where_plotsrv_stands_alone_figures_are_drawn_as_they_are():
+    """plots/figures.py is optional; what it is asked for in vain is told."""
+    plain = plotsrv.PlainFigures
+    lens = plain.Lens(smooth=0.5, logx=None, theme="")
+    with lens.theme_context(), plain.thinning(True) as thinned:
         thinned.fit(figure(), 100)
-    assert thinned.notes == ()
+    assert thinned.notes == () and plain.Lens().apply(figure()) == plain.notes_of(figure()) == []
+    assert lens.apply(figure()) == ["Not applied: smooth. The file plots/figures.py is missing beside plotsrv.py."]
+    for table_of in (plain.csv_of, lambda fig: plain.json_of(fig, [])):
+        with pytest.raises(plotsrv.WrongFormat, match="missing"):
+            table_of(figure())
 
 
 def test_a_figure_is_fitted_with_its_final_size_before_it_is_saved():

@@ -1,4 +1,4 @@
-"""Section 7, Forms: a signature becomes fields, and texts become arguments."""
+"""Forms: a signature becomes fields, and texts become arguments."""
 
 import collections
 import dataclasses
@@ -1496,9 +1496,11 @@ def test_a_docstring_may_be_missing_or_short(doc):
 
 
 def test_the_page_asks_for_its_own_by_the_same_table():
-    """refresh_every, width, height, dpi and thin are a signature too."""
+    """refresh_every and the lens are a signature too."""
     shown = {field.name: field for field in plotsrv.PAGE_FIELDS}
-    assert list(shown) == ["refresh_every", "width", "height", "dpi", "thin"]
+    assert list(shown) == ["refresh_every", *plotsrv.LENS] and {"smooth", "logy", "width", "thin"} < set(plotsrv.LENS)
+    assert [text for text, _ in shown["theme"].choices] == ["light", "dark"] and shown["theme"].control == "text"
+    assert (shown["logx"].read(""), shown["logx"].read("1"), shown["logx"].read("0")) == (None, True, False)
     assert shown["refresh_every"].control == "select" and shown["refresh_every"].texts == ("60",)
     assert {"0", "60"} < {text for text, _ in shown["refresh_every"].choices}
     assert shown["refresh_every"].read("7") == 7.0 and shown["refresh_every"].read("live") == "live"

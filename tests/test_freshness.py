@@ -1,4 +1,4 @@
-"""Section 9, Freshness: what a drawing depends on, and whether it is still good. No process, no picture is drawn."""
+"""Freshness: what a drawing depends on, and whether it is still good. No process, no picture is drawn."""
 
 import errno
 import os

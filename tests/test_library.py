@@ -221,7 +221,7 @@ def site(folder):
     """The folder as a WSGI application, with real render processes."""
     wsgi = plotsrv.wsgi_application(str(folder / "plots"), [str(folder)], allow_host="plots.example", workers=1)
     yield wsgi
-    processes = list(wsgi.application.renderer.idle)
+    processes = list(wsgi.application.studio.renderer.idle)
     assert processes
     wsgi.application.close()
     assert not any(process.process.is_alive() for process in processes)
@@ -341,7 +341,7 @@ def test_a_host_program_ends_when_it_is_done(folder):
             setup_testing_defaults(environ)
             site(environ, lambda *answer: status.__setitem__(0, answer[0]))
             time.sleep(0.05)
-        print(status[0], *[process.process.pid for process in site.application.renderer.idle])
+        print(status[0], *[process.process.pid for process in site.application.studio.renderer.idle])
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=60)
     assert done.stderr == "" and done.stdout.startswith("200 OK ")

@@ -4,7 +4,7 @@ import itertools
 import threading
 
 import pytest
-from test_application import eventually, hasten
+from site_of_fakes import eventually, hasten
 
 import plotsrv
 from plotsrv import Drawing, Live, LiveSource, Watcher

@@ -1,4 +1,4 @@
-"""Section 4, Pages: values in, HTML out; every value is escaped."""
+"""Pages: values in, HTML out; every value is escaped."""
 
 import dataclasses
 import datetime
@@ -21,7 +21,8 @@ from plotsrv import Asked, Broken, Drawing, Field, Html, Plot, Showing, Source, 
 MARKER = """"'><svg onload=x>{{7*7}}"""
 VOID = ("meta", "link", "input", "img", "br")
 ROOT = "../../"
-SETTINGS = {"refresh_every": 60.0, "width": None, "height": None, "dpi": None, "thin": True}
+LENS = {"smooth": 0, "logx": None, "logy": None, "xlim": "", "ylim": "", "last": "", "theme": ""}
+SETTINGS = {"refresh_every": 60.0, **LENS, "width": None, "height": None, "dpi": None, "thin": True}
 LIVE = SETTINGS | {"refresh_every": plotsrv.LIVE}
 STAMP = Stamp(changed_ns=1_700_000_000 * 10**9, size=3_400, status_ns=0, inode=1, device=1, mode=stat.S_IFREG)
 PICTURE = Drawing(b"picture", seconds=1.5, drawn_at=1_700_000_000.0, output="epoch 1")
@@ -532,7 +533,7 @@ def test_every_field_is_asked_for_and_shows_its_default():
     assert names == own | {"pair.0", "pair.1", "size.width_cm", "size.unit", *SETTINGS}
     assert page.by_id("number")[1]["value"] == "5"
     assert page.by_id("text")[2] == "\na\nb"
-    assert [attrs["value"] for _, attrs, _ in page.all("option", selected=None)] == ["", "2", "a", "60"]
+    assert [attrs["value"] for _, attrs, _ in page.all("option", selected=None)] == ["", "2", "a", "60", "", ""]
     assert [attrs["value"] for _, attrs, _ in page.all("input", name="letter", checked=None)] == ["a"]
 
 
@@ -711,17 +712,17 @@ def test_notes_are_shown():
 def test_the_form_asks_how_often_to_refresh():
     """live is offered first, a minute is the default; what the picture shall be like is folded away."""
     page = form()
-    options = {attrs["value"]: text for _, attrs, text in page.all("option")}
-    assert next(iter(options)) == "live"
+    options = {attrs["value"]: text for _, attrs, text in reversed(page.all("option"))}
+    assert page.all("option")[0][1]["value"] == "live"
     assert options["0"] == "never" and options["60"] == "every minute"
-    assert [attrs["value"] for _, attrs, _ in page.all("option", selected=None)] == ["60"]
+    assert [attrs["value"] for _, attrs, _ in page.all("option", selected=None)] == ["60", "", ""]
     assert [text for _, _, text in page.all("summary")] == ["The picture"]
 
 
 def test_the_form_keeps_live_selected():
     """What the page was asked for stands in its form."""
     page = form(typed={"refresh_every": "live"})
-    assert [attrs["value"] for _, attrs, _ in page.all("option", selected=None)] == ["live"]
+    assert [attrs["value"] for _, attrs, _ in page.all("option", selected=None)] == ["live", "", ""]
 
 
 def test_the_form_asks_whether_lines_shall_be_thinned():
@@ -741,7 +742,7 @@ def test_a_plots_own_parameter_replaces_the_pages():
 
 def test_a_plot_may_have_all_the_pages_parameters():
     """Then the page asks for none of its own."""
-    page = form(lambda refresh_every=1, width=2, height=3, dpi=4, thin=5: None)
+    page = form(plotsrv.page)
     assert page.wrong == [] and not page.all("details")
 
 
@@ -780,13 +781,39 @@ def test_the_page_links_to_the_form_and_to_the_pictures():
     page = shown(signature=many, typed={"word": "a b&c", "number": "7"})
     links = {text: attrs["href"] for _, attrs, text in page.all("a")}
     query = "?word=a+b%26c&number=7"
-    assert links == {
-        "Gallery": ROOT,
-        "Form": f"../../mine/one/form{query}",
-        "PNG": f"../../mine/one.png{query}",
-        "SVG": f"../../mine/one.svg{query}",
-        "PDF": f"../../mine/one.pdf{query}",
-    }
+    formats = {name.upper(): f"../../mine/one.{name}{query}" for name in ("png", "svg", "pdf", "csv", "json")}
+    assert links.items() >= ({"Gallery": ROOT, "Form": f"../../mine/one/form{query}"} | formats).items()
+
+
+# -- the lens, as links
+
+
+def lens_links(**typed):
+    """Where the links of the lens lead to, by what they are called; None for what is set now."""
+    nav = ElementTree.fromstring(plotsrv.lens_part(asked_of(lambda word="", logy=False: None, typed), ROOT))
+    rows = [(span.text.rstrip(": "), link.text, link.get("href")) for span in nav for link in span]
+    return {(label, text): href for label, text, href in rows}
+
+
+def test_each_link_of_the_lens_changes_one_thing_in_the_url():
+    """All else stays as it is, and a text that nobody offers is set as well."""
+    links = lens_links(word="a b", smooth="0.8", refresh_every="live")
+    kept = "../../mine/one?word=a+b&refresh_every=live"
+    assert links["Smoothing", "off"] == kept and links["Smoothing", "0.8"] is None
+    assert links["Smoothing", "0.9"] == f"{kept}&smooth=0.9"
+    assert links["Log x", "on"] == "../../mine/one?word=a+b&smooth=0.8&refresh_every=live&logx=1"
+
+
+def test_a_lens_that_the_plot_has_a_parameter_for_is_the_plots():
+    """It stands in the form, not among the links."""
+    assert not [label for label, _ in lens_links(logy="1") if label == "Log y"]
+
+
+def test_limits_can_be_taken_back_where_they_are_set():
+    """There is no choosing them by a link, but for an axis from zero."""
+    assert ("x", "all") not in lens_links()
+    assert lens_links(xlim="5:9")["x", "all"] == "../../mine/one"
+    assert lens_links()["y", "from 0"] == "../../mine/one?ylim=0%3A"
 
 
 def test_a_picture_of_its_own_is_linked_in_its_one_format():
@@ -862,6 +889,7 @@ def test_notes_on_the_drawing_stand_below_the_picture():
 
 WAITING = Drawing(status=404, error="Waiting for runs/x.csv: the file is not there (yet).")
 HEADLINED = dataclasses.replace(PICTURE, headline="loss 0.123")
+DIVERGED = dataclasses.replace(PICTURE, headline="✗ diverged at step 300")
 STALLED = "no change for over 8 min; it used to change every 5 s"
 
 
@@ -869,7 +897,8 @@ STALLED = "no change for over 8 min; it used to change every 5 s"
     ("state", "title"),
     [
         (dict(drawing=HEADLINED), "● loss 0.123 – one"),
-        (dict(drawing=PICTURE), "● – one"),
+        (dict(drawing=PICTURE), "● one"),
+        (dict(drawing=DIVERGED), "✗ diverged at step 300 – one"),
         (dict(drawing=HEADLINED, told={"silence": STALLED}), "⚠ stalled – one"),
         (dict(drawing=FAILED, good=HEADLINED), "✗ error – one"),
         (dict(drawing=FAILED, told={"silence": STALLED}), "✗ error – one"),

@@ -1,4 +1,4 @@
-"""Section 7, Plots: which plots there are, and what each asks for. None is ever called here."""
+"""Plots: which plots there are, and what each asks for. None is ever called here."""
 
 import concurrent.futures
 import importlib

@@ -1,4 +1,4 @@
-"""Section 9, Freshness, with the real readers: whatever a plot reads its data with, a change of the data is seen."""
+"""Freshness, with the real readers: whatever a plot reads its data with, a change of the data is seen."""
 
 import functools
 import gzip

@@ -1,4 +1,4 @@
-"""Section 6, Rendering: whatever a plot does, it does it in a process of its own, and harms nobody else."""
+"""Rendering: whatever a plot does, it does it in a process of its own, and harms nobody else."""
 
 import importlib.machinery
 import os
@@ -520,7 +520,7 @@ def test_a_drawing_thins_its_lines_unless_it_is_asked_not_to(folder, renderer):
         "    return figure\n"
     )
     plot = plotsrv.Plot(source_of(folder, "long"), "plot_long")
-    jobs = [plotsrv.Job("draw", plot, thin=thin) for thin in (True, False)]
+    jobs = [plotsrv.Job("draw", plot, lens={"thin": thin}) for thin in (True, False)]
     thinned, whole = [renderer.submit(object(), job).future.result(PATIENCE) for job in jobs]
     assert thinned.status == whole.status == 200
     assert thinned.notes and whole.notes == ()
