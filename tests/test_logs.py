@@ -1,32 +1,28 @@
-"""plots/logs.py: a CSV file that grows is read as pandas reads it, but only its new rows are parsed."""
+"""plots/logs.py and its rooms: any table, JSON document or workbook of a training becomes a curve, or a clear error."""
 
 import io
+import json
 import os
-import sys
-import warnings
-from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import numpy
+import openpyxl
 import pandas
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from plots import logs
+from plots import decoding, growing, logs
 
-SHARES = pytest.mark.skipif(logs.COPIED, reason="before pandas 3, a table is copied for its reader")
+nan, inf = float("nan"), float("inf")
 
 
 @pytest.fixture(autouse=True)
 def forgotten():
     """Every test begins in a process that has read nothing."""
-    logs.log.cache_clear()
-
-
-@pytest.fixture
-def path(tmp_path):
-    """Where a log is going to be."""
-    return tmp_path / "run.csv"
+    growing.log.cache_clear()
+    logs.fed.cache_clear()
+    logs.rule_for.cache_clear()
 
 
 @pytest.fixture
@@ -42,458 +38,639 @@ def parsed(monkeypatch):
     return texts
 
 
+def saved(folder, name, content):
+    """The path of a file with this text, these bytes, or this document as JSON."""
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not isinstance(content, (str, bytes)):
+        content = json.dumps(content)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
 def append(path, text):
     """Add text to a log, as its writer does."""
     with path.open("ab") as file:
         file.write(text.encode())
 
 
-def outcome(read):
-    """What a reader returns, or the type and text of the error that it raises."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", pandas.errors.ParserWarning)  # longer rows than the header, index_col=False
-        try:
-            return read()
-        except Exception as error:
-            return type(error), str(error)
+def columns_of(table):
+    """The columns of a table as lists, with None where a cell holds no number."""
+    return {name: [None if cell != cell else cell for cell in column.tolist()] for name, column in table.items()}
 
 
-def assert_reads_as_pandas(path, **options):
-    """`read_csv` agrees with `pandas.read_csv` on the text up to the last newline: in values, types and errors."""
-    text = path.read_bytes()
-    lines = text[: text.rfind(b"\n") + 1]
-    read = outcome(lambda: logs.read_csv(path, **options))
-    at_once = {"memory_map": False} | ({} if options.get("engine") == "python" else {"low_memory": False})
-    expected = outcome(lambda: pandas.read_csv(io.BytesIO(lines), **options | at_once))
-    if isinstance(expected, pandas.DataFrame) and isinstance(read, pandas.DataFrame):
-        pandas.testing.assert_frame_equal(read, expected, check_exact=True)
-    else:
-        assert (type(read), read) == (type(expected), expected)
+# -- tables
 
+LIGHTNING = """epoch,lr-Adam,step,train_loss_step,val_loss\r
+,0.01,0,,\r
+0,,49,1.5,\r
+0,,99,1.25,\r
+0,,99,,1.125\r
+1,,149,1.0,\r
+"""
 
-# -- against pandas
-
-HUGE = st.sampled_from([2**53 + 1, 2**63 - 1, 2**63, 2**63 + 5, 2**64, -(2**63), -(2**63) - 1])
-KINDS = {
-    "whole": st.integers(-1000, 1000).map(str),
-    "huge": st.one_of(HUGE, st.integers(0, 9)).map(str),
-    "real": st.one_of(
-        st.floats(allow_nan=False).map(repr), st.sampled_from(["0.5", "-0", "1e3", "inf", "-inf", "1e400", "0,25"])
+TABLES = {
+    "Keras, resumed and diverged": (
+        "training.log",
+        "epoch,acc,loss\n0,0.1,2\n1,0.2,1\n0,NA,0.9\n1,nan,inf\n",
+        {"epoch": [0, 1, 0, 1], "acc": [0.1, 0.2, None, None], "loss": [2, 1, 0.9, inf]},
+        {"x": "epoch", "xs": ("epoch", "row"), "starts": (0, 2), "nans": {"acc": (3,)}, "format": "CSV"},
     ),
-    "truth": st.sampled_from(["True", "False", "TRUE", "false"]),
-    "word": st.text(" abé5.-", max_size=4),
-    "gap": st.sampled_from(["", "NaN", "nan", "NULL", "-"]),
-    "quoted": st.text('ab5,;\n" ', max_size=4).map(lambda text: '"' + text.replace('"', '""') + '"'),
-}
-OPTIONS = st.sampled_from(
-    [
-        {},
-        {"skipinitialspace": True, "index_col": False},
-        {"sep": ";", "decimal": ","},
-        {"header": None},
-        {"header": 1},
-        {"names": ["a", "b"], "header": 0},
-        {"usecols": [0]},
-        {"index_col": 0},
-        {"na_values": ["-"], "keep_default_na": False},
-        {"na_filter": False},
-        {"comment": "#"},
-        {"skip_blank_lines": False},
-        {"quoting": 3},
-        {"encoding": "latin-1"},
-        {"sep": r"\s+"},
-        {"dtype": str},
-        {"nrows": 2},
-        {"skipfooter": 1, "engine": "python"},
-        {"low_memory": True, "memory_map": True},
-    ]
-)
-NAMES = st.sampled_from(["a", "b", " c", "", '"d\ne"', "1", "a"])
-STRAY = st.sampled_from(["\n", "\r\n", "# a comment\n", "1,2,3,4,5,6\n", '"\n', "x", '5" wide\n', "\r", "  \n", "1,\n"])
-
-
-@st.composite
-def rows(draw, kinds, separator, newline):
-    """Some lines: mostly a cell of its kind for each column, now and then another, or something astray."""
-    lines = ""
-    for _ in range(draw(st.integers(0, 6))):
-        odd = draw(st.sampled_from([None] * 9 + list(KINDS)))
-        cells = [draw(KINDS[kind]) for kind in kinds]
-        if odd:
-            cells[-1] = draw(KINDS[odd])
-        lines += separator.join(cells) + newline
-    return lines + (draw(STRAY) if draw(st.integers(0, 9)) == 9 else "")
-
-
-@st.composite
-def histories(draw):
-    """The options of a reader, and what a file holds each time that it is read."""
-    options = draw(OPTIONS)
-    separator = {";": ";", r"\s+": " "}.get(options.get("sep"), ",")
-    newline = draw(st.sampled_from(["\n", "\n", "\r\n"]))
-    kinds = draw(st.lists(st.sampled_from(list(KINDS)), min_size=1, max_size=3))
-
-    def start():
-        return draw(st.sampled_from(["", "\ufeff", "\n"])) + separator.join(draw(NAMES) for _ in kinds) + newline
-
-    text = (start() + draw(rows(kinds, separator, newline))).encode()
-    states = [text]
-    for _ in range(draw(st.integers(1, 6))):
-        change = draw(st.sampled_from(["grow", "grow", "grow", "grow", "shrink", "replace", "rewrite", "header"]))
-        at = draw(st.integers(0, len(text)))
-        if change == "grow":
-            added = draw(rows(kinds, separator, newline)).encode()
-            cut = draw(st.integers(0, len(added)))
-            states.append(text + added[:cut])
-            text += added
-        elif change == "shrink":
-            text = text[:at]
-        elif change == "rewrite":
-            text = text[:at] + draw(st.sampled_from([b"7", b"x", b"\n", b'"', b","])) + text[at + 1 :]
-        elif change == "header":
-            text = start().encode() + text.partition(b"\n")[2]
-        else:
-            text = (start() + draw(rows(kinds, separator, newline))).encode()
-        states.append(text)
-    return options, states
-
-
-def move_to(path, text):
-    """Bring a file to a text the way that its writer would: by appending to it where that is enough."""
-    before = path.read_bytes() if path.exists() else b""
-    if text.startswith(before):
-        with path.open("ab") as file:
-            file.write(text[len(before) :])
-    else:
-        path.write_bytes(text)
-
-
-@pytest.mark.parametrize("part_bytes", [logs.PART_BYTES, 16])
-@settings(
-    max_examples=int(os.environ.get("LOG_EXAMPLES", "120")),
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-@given(history=histories())
-@example(history=({}, [b"a,b\n1,0.5\n", b"a,b\n1,0.5\n2,True\n"]))
-@example(history=({}, [b"a,b\n1,\n", b"a,b\n1,\n2,9223372036854775813\n", b"a,b\n1,\n2,9223372036854775813\n3,0.5\n"]))
-def test_whatever_happens_to_a_file_it_is_read_as_pandas_reads_it(tmp_path, monkeypatch, part_bytes, history):
-    """Rows of any kind, split at any byte, cut, replaced and rewritten; large files, in parts, too."""
-    monkeypatch.setattr(logs, "PART_BYTES", part_bytes)
-    monkeypatch.setattr(logs, "LEAST_ROWS", 1)
-    monkeypatch.setattr(logs, "PIECE_ROWS", 3)
-    logs.log.cache_clear()
-    path = tmp_path / "run.csv"
-    path.unlink(missing_ok=True)
-    options, states = history
-    for state in states:
-        move_to(path, state)
-        assert_reads_as_pandas(path, **options)
-
-
-# -- what is parsed
-
-
-def test_only_the_new_rows_are_parsed(path, parsed):
-    """After an append, pandas is given the header, the first row and the new rows, however long the file is."""
-    append(path, "step,loss\n" + "".join(f"{step},0.5\n" for step in range(1000)))
-    logs.read_csv(path)
-    parsed.clear()
-    append(path, "1000,0.25\n1001,0.125\n")
-    table = logs.read_csv(path)
-    assert parsed == [b"step,loss\n0,0.5\n0,0.5\n1000,0.25\n1001,0.125\n"]
-    assert table["step"].tolist() == list(range(1002))
-    assert table["loss"].tolist()[-3:] == [0.5, 0.25, 0.125]
-
-
-def test_an_unchanged_file_is_not_parsed_again(path, parsed):
-    """What is remembered is the answer."""
-    append(path, "step,loss\n0,0.5\n")
-    first = logs.read_csv(path)
-    parsed.clear()
-    pandas.testing.assert_frame_equal(logs.read_csv(path), first)
-    assert parsed == []
-
-
-def test_the_file_is_opened_at_every_call(path):
-    """So an audit hook learns at every drawing what it depends on."""
-    append(path, "step,loss\n0,0.5\n")
-    opened, watching = [], True
-    sys.addaudithook(lambda event, values: opened.append(values[0]) if watching and event == "open" else None)
-    for _ in range(3):
-        logs.read_csv(path)
-    watching = False
-    assert opened.count(str(path)) == 3
-
-
-def test_a_half_written_line_is_held_back(path):
-    """It is read once its newline is there, and then as a whole."""
-    append(path, "step,loss\n0,0.5\n1,0.2")
-    assert logs.read_csv(path)["loss"].tolist() == [0.5]
-    append(path, "5")
-    assert logs.read_csv(path)["loss"].tolist() == [0.5]
-    append(path, "\n")
-    assert logs.read_csv(path)["loss"].tolist() == [0.5, 0.25]
-
-
-def test_a_large_file_is_parsed_in_parts(path, parsed, monkeypatch):
-    """Ten million rows in one piece would take memory many times their size."""
-    monkeypatch.setattr(logs, "PART_BYTES", 256)
-    append(path, "step,loss\n" + "".join(f"{step},0.5\n" for step in range(1000)))
-    assert logs.read_csv(path)["step"].tolist() == list(range(1000))
-    assert max(map(len, parsed)) < 300
-
-
-def test_memory_is_bounded(path, parsed):
-    """A file that was read long ago is parsed anew."""
-    for number in range(logs.REMEMBERED_FILES + 1):
-        append(path.with_name(f"{number}.csv"), "step\n1\n")
-        logs.read_csv(path.with_name(f"{number}.csv"))
-    parsed.clear()
-    logs.read_csv(path.with_name("0.csv"))
-    assert b"step\n1\n" in parsed
-
-
-def test_equal_options_share_what_is_remembered(path, parsed):
-    """Their order does not matter; other options are another table."""
-    append(path, "step,loss\n0,0.5\n")
-    logs.read_csv(path, header=0, index_col=False)
-    parsed.clear()
-    logs.read_csv(path, index_col=False, header=0)
-    assert parsed == []
-    assert logs.read_csv(path, header=None)[0].tolist() == ["step", "0"]
-
-
-@SHARES
-def test_the_buffers_are_declared_append_only(path, monkeypatch):
-    """A table's numbers lie in buffers that were declared so: thinning remembers what it found in them."""
-    declared = []
-    monkeypatch.setattr(logs, "only_grows", declared.append)
-    append(path, "step,loss\n0,0.5\n")
-    table = logs.read_csv(path)
-    assert all(any(table[name].to_numpy().base is buffer for buffer in declared) for name in table)
-    append(path, "1,0.25\n")
-    logs.read_csv(path)
-    assert len(declared) == 2  # there was room
-
-
-# -- when a file is parsed anew
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        pytest.param("step,loss\n1,0.5\n", id="shrank"),
-        pytest.param("epoch,loss\n1,0.5\n2,0.25\n", id="another header"),
-        pytest.param("step,loss\n1,0.5\n2,0.35\n3,0.125\n", id="rewritten and grown"),
-        pytest.param("step,loss\n1,0.5\n2,0.35\n", id="rewritten"),
-        pytest.param("step,loss,f-score\n1,0.5,0.1\n2,0.25,0.2\n", id="another column"),
-        pytest.param("step,loss\n", id="only the header is left"),
-    ],
-)
-def test_a_file_that_did_not_only_grow_is_read_anew(path, text):
-    """Whatever was written over, the table is that of the file as it is."""
-    append(path, "step,loss\n1,0.5\n2,0.25\n")
-    assert_reads_as_pandas(path)
-    path.write_text(text)
-    assert_reads_as_pandas(path)
-
-
-def test_a_file_that_was_replaced_is_read_anew(path, parsed):
-    """Another file of that name is another file, though it begins as the former did."""
-    append(path, "step,loss\n1,0.5\n")
-    logs.read_csv(path)
-    other = path.with_name("other.csv")
-    append(other, "step,loss\n1,0.5\n2,0.25\n")
-    os.replace(other, path)
-    parsed.clear()
-    assert logs.read_csv(path)["step"].tolist() == [1, 2]
-    assert path.read_bytes() in parsed
-
-
-def test_a_large_file_that_was_rewritten_in_place_is_read_anew(path, monkeypatch):
-    """Its size has stayed while its time has changed: that is no append."""
-    monkeypatch.setattr(logs, "TAIL_BYTES", 4)
-    append(path, "step,loss\n1,0.5\n2,0.5\n3,0.5\n")
-    os.utime(path, (1, 1))
-    logs.read_csv(path)
-    path.write_text("step,loss\n1,0.5\n2,0.7\n3,0.5\n")
-    os.utime(path, (2, 2))
-    assert_reads_as_pandas(path)
-
-
-@pytest.mark.parametrize(
-    ("before", "added"),
-    [
-        pytest.param("1\n2\n", "0.5\n", id="int to float"),
-        pytest.param("1\n2\n", "high\n", id="int to text"),
-        pytest.param("1\n2\n", '""\n', id="int with a gap"),
-        pytest.param("1\n2\n", "9223372036854775808\n", id="int to unsigned"),
-        pytest.param("0.5\n", "high\n", id="float to text"),
-        pytest.param("0.5\n", "True\n", id="float to mixed"),
-        pytest.param("0.5\n", "7\n", id="float, a whole number"),
-        pytest.param("0.5\n", '""\n', id="float with a gap"),
-        pytest.param("True\n", "1\n", id="bool to text"),
-        pytest.param("True\n", '""\n', id="bool with a gap"),
-        pytest.param("high\n", "7\n", id="text, a number"),
-        pytest.param("high\n", '""\n9223372036854775808\n', id="text, a gap and a huge number"),
-        pytest.param('""\n9223372036854775808\n', "0.5\n", id="text of digits to float"),
-        pytest.param("9007199254740993\n", "0.5\n", id="int beyond what a float holds"),
-    ],
-)
-def test_a_column_has_the_type_that_all_its_rows_give_it(path, before, added):
-    """A type that the new rows change is changed, and one that they alone would not have is kept."""
-    append(path, "value\n" + before)
-    assert_reads_as_pandas(path)
-    append(path, added)
-    assert_reads_as_pandas(path)
-    append(path, before)
-    assert_reads_as_pandas(path)
-
-
-def test_a_cell_may_hold_newlines(path):
-    """Half a quoted cell is pandas' error, as it would be at once; the rest of it makes it whole."""
-    append(path, 'step,note\n0,"two\nlines"\n')
-    assert_reads_as_pandas(path)
-    append(path, '1,"three\n')
-    with pytest.raises(pandas.errors.ParserError, match="EOF inside string starting at row 2"):
-        logs.read_csv(path)
-    append(path, 'more\nlines"\n')
-    assert logs.read_csv(path)["note"].tolist() == ["two\nlines", "three\nmore\nlines"]
-
-
-def test_an_error_tells_the_line_of_the_file(path):
-    """Though only the new rows were parsed at first."""
-    append(path, "step,loss\n" + "1,0.5\n" * 100)
-    logs.read_csv(path)
-    append(path, "1,0.5,0.25\n")
-    with pytest.raises(pandas.errors.ParserError, match="Expected 2 fields in line 102, saw 3"):
-        logs.read_csv(path)
-
-
-# -- a drop-in
-
-
-CHANGES = {
-    "a column": lambda table: table.__setitem__("loss", 0.0),
-    "a cell": lambda table: table.loc.__setitem__((0, "loss"), 9.0),
-    "a cell by position": lambda table: table.iloc.__setitem__((0, 1), 9.0),
-    "all cells": lambda table: table.__iadd__(1),
-    "a column in place": lambda table: table["loss"].__imul__(2),
-    "order": lambda table: table.sort_values("loss", inplace=True),
-    "a column less": lambda table: table.drop(columns="loss", inplace=True),
-    "names": lambda table: setattr(table, "columns", ["a", "b"]),
-    "index": lambda table: table.set_index("step", inplace=True),
-    "gaps": lambda table: table.fillna(0, inplace=True),
+    "Lightning: rows of one step are one, and epochs may be missing": (
+        "metrics.csv",
+        LIGHTNING,
+        {
+            "step": [0, 49, 99, 149],
+            "epoch": [None, 0, 0, 1],
+            "lr-Adam": [0.01, None, None, None],
+            "train_loss_step": [None, 1.5, 1.25, 1],
+            "val_loss": [None, None, 1.125, None],
+        },
+        {"x": "step", "xs": ("step", "epoch", "row")},
+    ),
+    "YOLOv5: padded cells": (
+        "results.csv",
+        "               epoch,      train/box_loss,     metrics/mAP_0.5\n"
+        "                   0,             0.12631,          4.8716e-05\n"
+        "                   1,             0.11000,          0.5\n",
+        {"epoch": [0, 1], "train/box_loss": [0.12631, 0.11], "metrics/mAP_0.5": [4.8716e-05, 0.5]},
+        {"x": "epoch"},
+    ),
+    "fastai: the header again, and minutes": (
+        "history.csv",
+        "epoch,train_loss,time\n0,1.5,00:12\n1,1.25,01:05\nepoch,train_loss,time\n0,1.0,1:00:12\n",
+        {"epoch": [0, 1, 0], "train_loss": [1.5, 1.25, 1], "time": [12, 65, 3612]},
+        {"x": "epoch", "starts": (0, 2)},
+    ),
+    "gym monitor: a comment first, mixed newlines, no x": (
+        "0.monitor.csv",
+        '#{"t_start": 1.5, "env_id": "CartPole"}\nr,l,t\r\n10.0,10,0.5\r\n20.0,20,1.5\r\n',
+        {"episode": [1, 2], "total_timesteps": [10, 30], "r": [10, 20], "l": [10, 20], "t": [0.5, 1.5]},
+        {"x": "episode", "xs": ("episode", "total_timesteps", "row")},
+    ),
+    "SB3: x by its name, rows of another length": (
+        "progress.csv",
+        "rollout/ep_rew_mean,time/total_timesteps,train/loss\n10,2048\n20,4096,0.5\n30,6144,0.25,\n",
+        {
+            "time/total_timesteps": [2048, 4096, 6144],
+            "rollout/ep_rew_mean": [10, 20, 30],
+            "train/loss": [None, 0.5, 0.25],
+        },
+        {"x": "time/total_timesteps"},
+    ),
+    "RLlib: text, truths and settings are no columns": (
+        "progress.csv",
+        "episode_reward_mean,date,training_iteration,done,config/lr\n1.5,2024-01-01,1,False,0.1\n2.5,2024-01-02,2,True,0.1\n",
+        {"training_iteration": [1, 2], "episode_reward_mean": [1.5, 2.5]},
+        {"x": "training_iteration"},
+    ),
+    "Spinning Up": (
+        "progress.txt",
+        "Epoch\tAverageEpRet\tTotalEnvInteracts\n0\t-78.5\t10000\n1\t-77.25\t20000\n",
+        {"TotalEnvInteracts": [10000, 20000], "Epoch": [0, 1], "AverageEpRet": [-78.5, -77.25]},
+        {"x": "TotalEnvInteracts", "xs": ("TotalEnvInteracts", "Epoch", "row"), "format": "TSV"},
+    ),
+    "DAWNBench: a mark, fractional epochs, blanks in cells": (
+        "run.tsv",
+        "\ufeffepoch\thours\ttop1Accuracy\r\n1.00096\t  0.5  \t41.3\r\n2.00192\t0.75\t52.2\r\n",
+        {"epoch": [1.00096, 2.00192], "hours": [0.5, 0.75], "top1Accuracy": [41.3, 52.2]},
+        {"x": "epoch"},
+    ),
+    "Weights & Biases: all cells in quotes": (
+        "export.csv",
+        '"Step","17/04: a/b - loss"\n"4","12.5"\n"52",""\n"72","NaN"\n',
+        {"Step": [4, 52, 72], "17/04: a/b - loss": [12.5, None, None]},
+        {"x": "Step", "nans": {"17/04: a/b - loss": (2,)}},
+    ),
+    "semicolons and decimal commas": (
+        "seed.csv",
+        "\ufeffiteration;loss;f-score\r\n1;0,5;0,25\r\n2;0,25;1\r\n",
+        {"iteration": [1, 2], "loss": [0.5, 0.25], "f-score": [0.25, 1]},
+        {"x": "iteration"},
+    ),
+    "Excel's own: a hint for it, and bytes that are no UTF-8": (
+        "german.csv",
+        "sep=;\nepoch;Präzision;loss\n1;0,5;1\nepoch;Präzision;loss\n2;0,75;0,5\n".encode("cp1252"),
+        {"epoch": [1, 2], "Pr\ufffdzision": [0.5, 0.75], "loss": [1, 0.5]},
+        {"x": "epoch"},
+    ),
+    "UTF-16 with tabs": (
+        "seed.tsv",
+        "iteration\tloss\n1\t0.5\n2\t0.25\n3".encode("utf-16"),
+        {"iteration": [1, 2], "loss": [0.5, 0.25]},
+        {"x": "iteration"},
+    ),
+    "an index without a name": (
+        "seed.csv",
+        ",iteration,loss\n0,10,0.5\n1,20,0.25\n",
+        {"iteration": [10, 20], "loss": [0.5, 0.25]},
+        {"x": "iteration"},
+    ),
+    "a header in a comment, and comments": (
+        "saved.csv",
+        "# step,loss\n1,0.5\n# resumed\n2,0.25\n",
+        {"step": [1, 2], "loss": [0.5, 0.25]},
+        {"x": "step"},
+    ),
+    "what tells train from val in a column of its own": (
+        "long.csv",
+        "epoch,phase,loss\n1,train,1.0\n1,val,1.5\n2,train,0.5\n2,val,0.75\n",
+        {"epoch": [1, 2], "train/loss": [1, 0.5], "val/loss": [1.5, 0.75]},
+        {"x": "epoch"},
+    ),
+    "many rows of an epoch": (
+        "batches.csv",
+        "epoch,loss\n0,7\n0,6\n0,5\n0,4\n1,3\n1,2\n1,1\n1,0\n",
+        {"row": [0, 1, 2, 3, 4, 5, 6, 7], "epoch": [0, 0, 0, 0, 1, 1, 1, 1], "loss": [7, 6, 5, 4, 3, 2, 1, 0]},
+        {"x": "row", "xs": ("row",)},
+    ),
+    "no x": (
+        "loss.csv",
+        "loss,acc\n0.5,0.25\n0.25,0.5\n",
+        {"row": [0, 1], "loss": [0.5, 0.25], "acc": [0.25, 0.5]},
+        {"x": "row"},
+    ),
+    "one column": ("loss.csv", "loss\n0.5\n0.25\n", {"row": [0, 1], "loss": [0.5, 0.25]}, {"x": "row"}),
+    "one row": ("training.log", "epoch,loss\n0,0.5\n1,0.", {"epoch": [0], "loss": [0.5]}, {"x": "epoch"}),
+    "what frameworks print around numbers": (
+        "odd.csv",
+        "step,loss,acc\n1,\"tensor(0.5, device='cuda:0')\",50%\n2,[0.25],75.5%\n",
+        {"step": [1, 2], "loss": [0.5, 0.25], "acc": [50, 75.5]},
+        {"x": "step"},
+    ),
+    "a quotation mark that is never closed": (
+        "note.csv",
+        'epoch,loss,note\n1,0.5,"a\n2,0.25,b\n',
+        {"epoch": [1, 2], "loss": [0.5, 0.25]},
+        {"x": "epoch"},
+    ),
 }
 
 
-@pytest.mark.filterwarnings("ignore")  # pandas means to drop inplace
-@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-@pytest.mark.parametrize("rows_since", [0, 1, 5000])
-def test_a_table_is_its_readers_own(path, change, rows_since):
-    """Whatever is done to it, at once or after the file has grown, the next reader sees the file's rows."""
-    append(path, "step,loss\n0,0.5\n1,\n2,0.25\n")
-    logs.read_csv(path)
-    table, other = logs.read_csv(path), logs.read_csv(path)
-    before = other.copy()
-    append(path, "3,0.125\n" * rows_since)
-    logs.read_csv(path)
-    change(table)
-    pandas.testing.assert_frame_equal(other, before)
-    assert_reads_as_pandas(path)
+@pytest.mark.parametrize(("name", "text", "columns", "told"), TABLES.values(), ids=TABLES)
+def test_a_table_is_read(tmp_path, name, text, columns, told):
+    """With its x in front, numbers and gaps as they are, and what the frame says of itself."""
+    table = logs.read_log(saved(tmp_path, name, text))
+    assert columns_of(table) == columns
+    assert list(table) == list(columns)
+    assert table.attrs | told == table.attrs
 
 
-@SHARES
-def test_a_table_shares_the_memory_of_those_before(path):
-    """An append copies the new rows, not those that were there."""
-    append(path, "step,loss\n0,0.5\n")
-    before = logs.read_csv(path)
-    append(path, "1,0.25\n")
-    after = logs.read_csv(path)
-    assert numpy.shares_memory(before["loss"].to_numpy(), after["loss"].to_numpy())
+@pytest.mark.parametrize(("name", "text", "columns", "told"), TABLES.values(), ids=TABLES)
+def test_a_glance_at_a_small_file_is_the_whole(tmp_path, name, text, columns, told):
+    """Nothing is left out of it."""
+    path = saved(tmp_path, name, text)
+    glanced, read = logs.glance(path), logs.read_log(path)
+    pandas.testing.assert_frame_equal(glanced, read)
+    assert glanced.attrs == read.attrs
 
 
-def test_threads_may_read_at_once(path):
-    """Every one of them gets all rows."""
-    append(path, "step,loss\n" + "".join(f"{step},0.5\n" for step in range(100)))
-    with ThreadPoolExecutor(4) as pool:
-        for step in range(100, 120):
-            append(path, f"{step},0.5\n")
-            tables = pool.map(lambda _: logs.read_csv(path), range(4))
-            assert all(table["step"].tolist() == list(range(step + 1)) for table in tables)
+def test_a_glance_at_a_large_file_reads_its_ends(tmp_path):
+    """Its first and its last rows are there, and it says that others are not."""
+    path = saved(tmp_path, "training.log", "step,loss\n" + "".join(f"{step},0.5\n" for step in range(200_000)))
+    table = logs.glance(path)
+    assert table["step"].iloc[[0, -1]].tolist() == [0, 199_999]
+    assert len(table) < 30_000
+    assert table.attrs["whole"] is False
 
 
-@pytest.mark.parametrize("text", ["", "step,lo", "\n \n", "step,loss\n"])
-def test_a_file_without_rows_is_what_it_is_to_pandas(path, text):
-    """Nothing to parse is an error of its own; a header alone is an empty table."""
-    append(path, text)
-    assert_reads_as_pandas(path)
-    append(path, "\n1,0.5\n")
-    assert_reads_as_pandas(path)
+def test_whole_numbers_without_a_gap_stay_whole(tmp_path):
+    """All other columns are floats."""
+    table = logs.read_log(saved(tmp_path, "a.csv", "step,loss,hits\n1,1,\n2,0.5,7\n"))
+    assert table.dtypes.astype(str).tolist() == ["int64", "float64", "float64"]
 
 
-def test_a_missing_file_is_named(path):
+# -- JSON and Excel
+
+HISTORY = [
+    {"epoch": 0.5, "loss": 1.0, "step": 5},
+    {"epoch": 1, "loss": nan, "step": 10},
+    {"epoch": 1, "eval_loss": 0.75, "step": 10},
+    {"epoch": 1, "step": 10, "train_loss": 1.25, "train_runtime": 5, "total_flos": 1},
+]
+SACRED = {
+    "train.loss": {"steps": [1, 2], "values": [1, 0.5], "timestamps": ["1970-01-01T00:01:00", "1970-01-01T00:01:01.5"]},
+    "val.acc": {"steps": [2], "values": [0.75], "timestamps": ["1970-01-01T00:01:02"]},
+}
+CATBOOST = {
+    "meta": {"learn_metrics": [{"name": "Logloss"}], "test_metrics": [{"name": "AUC"}], "iteration_count": 10},
+    "iterations": [
+        {"learn": [0.5], "iteration": 0, "test": [0.75]},
+        {"learn": [0.25], "iteration": 1, "test": [0.875]},
+    ],
+}
+
+DOCUMENTS = {
+    "trainer_state.json: the summary at its end is no point": (
+        {"log_history": HISTORY, "max_steps": 20},
+        {"step": [5, 10], "epoch": [0.5, 1], "loss": [1, None], "eval_loss": [None, 0.75]},
+        {"x": "step", "total": 20, "nans": {"loss": (1,)}, "format": "trainer state"},
+    ),
+    "Sacred": (
+        SACRED,
+        {"step": [1, 2], "wall_time": [60, 61.5], "train.loss": [1, 0.5], "val.acc": [None, 0.75]},
+        {"x": "step", "xs": ("step", "wall_time", "row")},
+    ),
+    "CatBoost": (
+        CATBOOST,
+        {"iteration": [0, 1], "learn/Logloss": [0.5, 0.25], "test/AUC": [0.75, 0.875]},
+        {"x": "iteration", "total": 10},
+    ),
+    "lists of equal length": (
+        {"params": {"lr": 0.1}, "history": {"loss": [1, 0.5], "val_loss": [2, None]}},
+        {"row": [0, 1], "loss": [1, 0.5], "val_loss": [2, None]},
+        {"x": "row", "format": "JSON"},
+    ),
+    "a list of records": (
+        [
+            {"epoch": 1, "train": {"loss": "0.5"}, "time": "1:05"},
+            {"epoch": 2, "train": {"loss": 0.25}, "time": "0:29:05.5"},
+        ],
+        {"epoch": [1, 2], "train/loss": [0.5, 0.25], "time": [65, 1745.5]},
+        {"x": "epoch"},
+    ),
+    "records under numbers": (
+        {"epoch_1": {"loss": 0.5}, "epoch_2": {"loss": 0.25}},
+        {"epoch": [1, 2], "loss": [0.5, 0.25]},
+        {"x": "epoch"},
+    ),
+    "columns as pandas saves them": (
+        {"epoch": {"0": 1, "1": 2}, "loss": {"0": 0.5, "1": 0.25}},
+        {"epoch": [1, 2], "loss": [0.5, 0.25]},
+        {"x": "epoch"},
+    ),
+    "TensorBoard's download": (
+        [[60.5, 1, 0.5], [61.5, 2, 0.25]],
+        {"step": [1, 2], "wall_time": [60.5, 61.5], "value": [0.5, 0.25]},
+        {"x": "step"},
+    ),
+    "a number card": (
+        {"epoch": 3.0, "eval_loss": 0.5, "eval_runtime": 9.5, "best": True},
+        {"epoch": [3], "eval_loss": [0.5], "eval_runtime": [9.5]},
+        {"x": "epoch", "total": None},
+    ),
+}
+
+
+@pytest.mark.parametrize(("document", "columns", "told"), DOCUMENTS.values(), ids=DOCUMENTS)
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_json_document_is_read(tmp_path, document, columns, told, indent):
+    """Whatever it keeps its records in."""
+    table = logs.read_log(saved(tmp_path, "metrics.json", json.dumps(document, indent=indent)))
+    assert columns_of(table) == columns
+    assert table.attrs | told == table.attrs
+
+
+def test_files_of_epochs_are_one_curve(tmp_path):
+    """From any one of them, or their folder: the number in the name is the epoch; one that is half written waits."""
+    for epoch in (0, 2, 10):
+        saved(tmp_path, f"metrics_epoch_{epoch}.json", {"epoch": epoch, "loss": 0.5, "training_duration": "0:01:05"})
+    path = saved(tmp_path, "metrics_epoch_11.json", '{"loss"')
+    for place in (path, tmp_path):
+        table = logs.read_log(place)
+        assert columns_of(table) == {"epoch": [0, 2, 10], "loss": [0.5] * 3, "training_duration": [65] * 3}
+
+
+def test_a_workbook_is_read(tmp_path):
+    """Its first sheet with a curve: below a title, beside an index without a name, with the values of formulas."""
+    with pandas.ExcelWriter(tmp_path / "run.xlsx") as workbook:
+        pandas.DataFrame({"note": ["a", "b"]}).to_excel(workbook, sheet_name="notes")
+        table = pandas.DataFrame({"iteration": [1, 2, 3], "loss": [0.5, "NaN", None], "precision": [0.1, 0.2, 0.3]})
+        table.to_excel(workbook, sheet_name="epoch log", startrow=2)
+    table = logs.read_log(tmp_path / "run.xlsx")
+    assert columns_of(table) == {"iteration": [1, 2, 3], "loss": [0.5, None, None], "precision": [0.1, 0.2, 0.3]}
+    assert table.attrs["nans"] == {"loss": (1,)}
+    assert table.attrs["sheets"] == ("notes", "epoch log")
+
+
+def test_a_half_saved_workbook_is_no_curve_yet(tmp_path):
+    """It is a zip file without its end."""
+    pandas.DataFrame({"epoch": [1, 2], "loss": [0.5, 0.25]}).to_excel(tmp_path / "run.xlsx", index=False)
+    whole = (tmp_path / "run.xlsx").read_bytes()
+    (tmp_path / "run.xlsx").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(logs.NoCurve, match=r"no curve found in run\.xlsx: it is no complete workbook yet"):
+        logs.read_log(tmp_path / "run.xlsx")
+
+
+# -- no curve
+
+NO_CURVES = {
+    "nothing": ("run.csv", "", "it is empty yet; wait for its first rows"),
+    "half a header": ("run.csv", "epoch,lo", "it has no rows of numbers yet; wait"),
+    "a header": ("run.csv", "epoch,loss\n", "it has no rows of numbers yet; wait"),
+    "half a row": ("run.csv", "epoch,loss\n0,0.", "it has no rows of numbers yet; wait"),
+    "no header": ("run.csv", "1,0.5\n2,0.25\n", "its columns have no names; write a line of names above the rows"),
+    "results with names": ("results.csv", "model,epochs,acc\na,10,0.5\nb,50,0.75\nc,10,0.25\n", "its rows are results"),
+    "data": ("iris.csv", "width,length,species\n5.1,3.5,setosa\n4.9,3.0,setosa\n", "it has neither an x nor a loss"),
+    "predictions": ("predictions.csv", "id,score\n1,0.5\n2,0.25\n", "its rows are things with an id"),
+    "only times": ("time_left.csv", "step,lr,time\n1,0.5,3\n2,0.5,4\n", "it has no column of numbers beside its x"),
+    "a configuration": ("config.json", '{"hidden_size": 768, "epochs": 3}', "its numbers are no records"),
+    "half a document": ("trainer_state.json", '{\n "log_history": [\n', "its JSON is not complete yet; wait"),
+    "no points yet": (
+        "trainer_state.json",
+        '{"log_history": [], "max_steps": 10}',
+        "it has no rows of numbers yet; wait",
+    ),
+    "a picture": ("run.txt", b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\n", "it is in no format that is known here"),
+}
+
+
+@pytest.mark.parametrize(("name", "text", "why"), NO_CURVES.values(), ids=NO_CURVES)
+def test_what_holds_no_curve_is_a_clear_error(tmp_path, name, text, why):
+    """It names the file, and says why and what to do; a glance says the same."""
+    path = saved(tmp_path, name, text)
+    for look in (logs.read_log, logs.glance):
+        with pytest.raises(logs.NoCurve) as error:
+            look(path)
+        assert str(error.value).startswith(f"no curve found in {name}: {why}")
+        assert str(error.value).endswith(".")
+
+
+def test_a_result_table_in_excel_is_no_curve(tmp_path):
+    """The epochs of its rows are a setting; all sheets are named."""
+    workbook = openpyxl.Workbook()
+    for sheet in (workbook.active, workbook.create_sheet("more")):
+        for row in [("model", "epochs", "mAP50"), ("a", 100, 0.5), ("b", 10, "=ROUND(0.25, 2)"), ("c", 100, 0.75)]:
+            sheet.append(row)
+    workbook.save(tmp_path / "results.xlsx")
+    with pytest.raises(logs.NoCurve, match=r"none of its sheets \(Sheet, more\) holds one: its rows are results"):
+        logs.read_log(tmp_path / "results.xlsx")
+
+
+def test_a_missing_file_is_named(tmp_path):
     """The error is Python's own."""
     with pytest.raises(FileNotFoundError, match=r"run\.csv"):
-        logs.read_csv(path)
+        logs.read_log(tmp_path / "run.csv")
 
 
-def test_a_relative_path_and_home_are_understood(path, monkeypatch):
-    """As pandas understands them."""
-    append(path, "step\n1\n")
-    monkeypatch.chdir(path.parent)
-    monkeypatch.setenv("HOME", str(path.parent))
-    monkeypatch.setenv("USERPROFILE", str(path.parent))
-    for name in ["run.csv", "~/run.csv", str(path), path]:
-        assert logs.read_csv(name)["step"].tolist() == [1]
+# -- growth
 
 
-@pytest.mark.parametrize(
-    "source", ["https://example.org/run.csv", "s3://runs/run.csv", "runs/run.csv.GZ", io.StringIO()]
+def test_only_the_added_rows_are_parsed(tmp_path, parsed):
+    """They come behind the first row, of which they take their types; those of other looks are not read again."""
+    path = saved(tmp_path, "training.log", "epoch,loss\n" + "".join(f"{epoch},0.5\n" for epoch in range(2000)))
+    logs.read_log(path)
+    append(path, "2000,0.25\n2001,0.12")
+    parsed.clear()
+    table = logs.read_log(path)
+    assert parsed == [b"0,1\n0,0.5\n0,0.5\n2000,0.25\n"]
+    assert len(table) == 2001
+    parsed.clear()
+    assert len(logs.read_log(path)) == 2001
+    assert parsed == []
+
+
+def test_what_was_found_in_a_column_is_remembered(tmp_path, monkeypatch):
+    """Of a table that has grown, only the new rows are looked at."""
+    path = saved(tmp_path, "a.csv", "step,loss\n" + "".join(f"{step},{step % 7}.5\n" for step in range(1000)))
+    logs.read_log(path)
+    looked_at, isnan = [], numpy.isnan
+    monkeypatch.setattr("plots.curves.are_nan", lambda column: looked_at.append(len(column)) or isnan(column))
+    append(path, "1000,nan\n999,0.5\n")
+    table = logs.read_log(path)
+    assert table.attrs["starts"] == (0, 1001)
+    assert table.attrs["nans"] == {"loss": (1000,)}
+    assert sum(looked_at) < 20
+
+
+def test_a_new_column_is_there_at_once(tmp_path):
+    """Lightning then writes the whole file anew, with another header; cells move to other columns."""
+    path = saved(tmp_path, "metrics.csv", "epoch,step,loss\r\n0,9,0.5\r\n")
+    logs.read_log(path)
+    path.write_text("acc,epoch,step,loss\r\n,0,9,0.5\r\n0.75,0,9,\r\n,0,19,0.25\r\n", newline="")
+    table = logs.read_log(path)
+    assert columns_of(table) == {"step": [9, 19], "epoch": [0, 0], "acc": [0.75, None], "loss": [0.5, 0.25]}
+
+
+def test_a_table_is_its_readers_own(tmp_path):
+    """Changing it changes nothing that is remembered."""
+    path = saved(tmp_path, "a.csv", "loss\tacc\n0.5\t0.25\n0.25\t0.5\n")
+    table = logs.read_log(path)
+    table["loss"] = 0.0
+    table.loc[0, "acc"] = 9.0
+    table["row"] += 5
+    table.attrs["x"] = "acc"
+    again = logs.read_log(path)
+    assert columns_of(again) == {"row": [0, 1], "loss": [0.5, 0.25], "acc": [0.25, 0.5]}
+    assert again.attrs["x"] == "row"
+
+
+def outcome(path):
+    """What `read_log` returns, as plain values, or the text of its error."""
+    try:
+        table = logs.read_log(path)
+    except logs.NoCurve as error:
+        return str(error)
+    return repr(columns_of(table)), table.dtypes.astype(str).tolist(), repr(table.attrs)
+
+
+CELLS = st.sampled_from(
+    ["0", "1", "2", "7", "0.5", "-1e3", "nan", "NA", "", "inf", "1:05", "a", "True", '"', "# x", " 3 "]
 )
-def test_what_is_no_local_file_of_lines_is_left_to_pandas(monkeypatch, source):
-    """URLs, compressed files and file-like objects are handed on as they are."""
-    monkeypatch.setattr(pandas, "read_csv", lambda *values, **options: (values, options))
-    assert logs.read_csv(source, sep=";") == ((source,), {"sep": ";"})
+ROWS = st.lists(st.lists(CELLS, min_size=1, max_size=4).map(",".join), max_size=12)
+HEADERS = st.sampled_from(
+    ["epoch,loss", "step,epoch,loss,val_loss", ",step,loss", "loss,acc", "epoch,loss,loss", "r,l,t"]
+)
 
 
-def test_a_compressed_file_is_read(path):
-    """Its suffix says how."""
-    table = pandas.DataFrame({"step": [1, 2]})
-    table.to_csv(path.with_suffix(".csv.gz"), index=False)
-    pandas.testing.assert_frame_equal(logs.read_csv(path.with_suffix(".csv.gz")), table)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    header=HEADERS, rows=ROWS, newline=st.sampled_from(["\n", "\r\n"]), cuts=st.lists(st.integers(0, 200), max_size=4)
+)
+def test_reading_in_pieces_gives_what_reading_at_once_gives(tmp_path, header, rows, newline, cuts):
+    """Wherever a piece ends."""
+    text = newline.join([header, *rows, ""]).encode()
+    path, other = tmp_path / "pieces.csv", tmp_path / "at once" / "pieces.csv"
+    other.parent.mkdir(exist_ok=True)
+    path.unlink(missing_ok=True)
+    bounds = sorted({0, *(cut for cut in cuts if cut < len(text)), len(text)})
+    for start, end in pairwise(bounds):
+        with path.open("ab") as file:
+            file.write(text[start:end])
+        outcome(path)
+    other.write_bytes(text)
+    assert outcome(path) == outcome(other)
 
 
-def test_another_encoding_is_read(path):
-    """A newline of UTF-16 is two bytes, so its lines are left to pandas."""
-    path.write_bytes("step,note\n1,é\n".encode("utf-16"))
-    assert logs.read_csv(path, encoding="utf-16")["note"].tolist() == ["é"]
-
-
-@pytest.mark.parametrize(
-    "options",
+NAMES = st.sampled_from(["a.csv", "a.tsv", "a.json", "a.xlsx", "a.xls", "metrics_epoch_3.json", "trainer_state.json"])
+LIKELY = st.sampled_from(
     [
-        {"nrows": 1},
-        {"dtype": {"loss": str}},
-        {"parse_dates": ["step"], "date_format": "%d"},
-        {"converters": {"loss": str.strip}},
-        {"skiprows": [1]},
-        {"usecols": lambda name: name == "loss"},
-        {"skipfooter": 1, "engine": "python"},
-        {"index_col": "step"},
-    ],
-    ids=lambda options: next(iter(options)),
+        "epoch",
+        "loss",
+        ",",
+        "\t",
+        ";",
+        "\n",
+        "1",
+        "0.5",
+        '"',
+        "{",
+        "}",
+        "[",
+        "]",
+        ":",
+        "nan",
+        "#",
+        "\x00",
+        "\r",
+        "\x1b[",
+        "\b",
+    ]
 )
-def test_options_that_need_all_rows_get_all_rows(path, options):
-    """The complete lines are then parsed at every call."""
-    append(path, "step,loss\n1,0.5\n2,0.25\n3,0.1")
-    assert_reads_as_pandas(path, **options)
-    append(path, "25\n4,0.5\n5,0.7\n")
-    assert_reads_as_pandas(path, **options)
+BYTES = st.one_of(st.binary(max_size=200), st.lists(LIKELY, max_size=60).map(lambda parts: "".join(parts).encode()))
 
 
-def test_rows_are_read_in_pieces_where_that_is_asked_for(path):
-    """chunksize gives an iterator over the complete lines."""
-    append(path, "step\n1\n2\n3\n4")
-    assert [table["step"].tolist() for table in logs.read_csv(path, chunksize=2)] == [[1, 2], [3]]
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(name=NAMES, content=BYTES)
+@example(name="a.json", content=b'{"a": ' + b"[" * 100_000)
+@example(name="a.json", content=b'{"loss": [1e999, 99999999999999999999999, -1], "step": [1, 2, 3]}')
+@example(name="a.csv", content=b"epoch,loss\n99999999999999999999,1\n1e400,2\n")
+@example(name="a.csv", content=b"\xff\xfea\x00,\x00\n\x00\n")
+@example(name="a.xlsx", content=b"PK\x03\x04\x00" * 9)
+def test_any_bytes_give_a_frame_or_the_clear_error(tmp_path, name, content):
+    """Nothing else is ever raised for what a file holds."""
+    path = saved(tmp_path, name, content)
+    for look in (logs.read_log, logs.glance):
+        try:
+            table = look(path)
+        except logs.NoCurve as error:
+            assert str(error).startswith(f"no curve found in {name}: ")
+        else:
+            assert table.attrs["x"] in table
+            assert isinstance(table.index, pandas.RangeIndex)
+
+
+# -- text, as it is in files
+
+CLEANED = {
+    "carriage returns": ("loss 1\rloss 2\r\n", "loss 2\n"),
+    "backspaces": ("1/2\x08\x08\x082/2 - loss: 1\n", "2/2 - loss: 1\n"),
+    "a progress bar does not hide what was said": ("{'loss': 1}\r 10%|# | 1/10\n", "{'loss': 1}\n"),
+    "colours": ("\x1b[1m\x1b[32mloss\x1b[0m 1\x1b[K\n", "loss 1\n"),
+    "a title": ("\x1b]0;python\x07loss 1\n", "loss 1\n"),
+    "Windows": ("loss 1\r\r\nloss 2\r\n", "loss 1\nloss 2\n"),
+}
+
+
+@pytest.mark.parametrize(("text", "lines"), CLEANED.values(), ids=CLEANED)
+def test_a_line_is_what_a_terminal_shows_in_the_end(text, lines):
+    """Escapes are gone, and of a line that was rewritten the last state stays."""
+    assert decoding.cleaned(text.encode()) == lines
+
+
+class Recorded:
+    """A reader that keeps the texts that it was fed."""
+
+    def __init__(self):
+        self.texts = []
+
+    def feed(self, text):
+        self.texts.append(text)
+
+    def table(self):
+        return pandas.DataFrame({"text": self.texts})
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be"])
+def test_a_reader_is_fed_the_complete_lines_that_were_added(tmp_path, encoding):
+    """Each once; a newline in UTF-16 is two bytes, which may be halves of other characters as well."""
+    path, fed = tmp_path / "run.log", decoding.Fed(Recorded)
+    path.write_bytes("\ufeffa\u0a00\u000b\n\u0a0ab".encode(encoding))
+    for added in ("", "c\n", "d", "\ne\n"):
+        with path.open("ab") as file:
+            file.write(added.encode(encoding))
+        with path.open("rb") as file:
+            table = fed.table(file)
+    assert table["text"].tolist() == ["a\u0a00\u000b\n", "\u0a0abc\n", "d\ne\n"]
+
+
+def test_a_log_that_was_begun_anew_is_fed_anew(tmp_path):
+    """Its beginning is another, or it has shrunk."""
+    path, fed = tmp_path / "run.log", decoding.Fed(Recorded)
+    for text in ("a\nb\n", "a\n", "c\nb\nd\n"):
+        path.write_text(text)
+        with path.open("rb") as file:
+            assert fed.table(file)["text"].tolist() == [text]
+
+
+@pytest.mark.parametrize("name", ["run.csv", "run.tsv"])
+def test_a_last_line_without_a_newline_counts_once_the_file_has_settled(tmp_path, name):
+    """An export has none; what a training has not written out is cut off anywhere, until it goes on."""
+    lines = ["step,loss", "1,0.5", "2,0.25"]
+    encoding = "utf-16" if name == "run.tsv" else "utf-8"
+    path = saved(tmp_path, name, "\n".join(lines).encode(encoding))
+    assert columns_of(logs.read_log(path))["loss"] == [0.5]
+    os.utime(path, (1, 1))
+    for look in (logs.read_log, logs.glance):
+        assert columns_of(look(path))["loss"] == [0.5, 0.25]
+    path.write_bytes("\n".join([*lines, ""]).replace("0.25", "0.257").encode(encoding))
+    assert columns_of(logs.read_log(path))["loss"] == [0.5, 0.257]
+
+
+def test_a_settled_line_that_goes_on_is_fed_anew(tmp_path):
+    """It was not whole after all."""
+    path, fed = saved(tmp_path, "run.log", "a\nb"), decoding.Fed(Recorded)
+    os.utime(path, (1, 1))
+    texts = []
+    for added in ("", "c\nd\n"):
+        if added:
+            append(path, added)
+        with path.open("rb") as file:
+            texts.append("".join(fed.table(file)["text"]))
+    assert texts == ["a\nb\n", "a\nbc\nd\n"]
+
+
+# -- folders of runs
+
+FOLDERS = {
+    "Lightning": ({"metrics.csv": "step,loss\n1,0.5\n2,0.25\n", "hparams.yaml": "lr: 1\n"}, ["metrics.csv"]),
+    "Ultralytics": (
+        {"results.csv": "epoch,loss\n1,0.5\n2,0.25\n", "args.yaml": "a: 1\n", "labels.csv": "a,b\n"},
+        ["results.csv"],
+    ),
+    "SB3: the table before its twins": (
+        {"log.txt": "| a | b |\n", "progress.json": "{}\n", "progress.csv": "total/steps,loss\n1,0.5\n2,0.25\n"},
+        ["progress.csv", "progress.json", "log.txt"],
+    ),
+    "the last checkpoint": (
+        {
+            "checkpoint-9/trainer_state.json": {"log_history": [{"loss": 9, "step": 9}]},
+            "checkpoint-10/trainer_state.json": {"log_history": [{"loss": 0.5, "step": 1}, {"loss": 0.25, "step": 2}]},
+        },
+        ["checkpoint-10/trainer_state.json", "checkpoint-9/trainer_state.json"],
+    ),
+    "a log of any kind": ({"mine.csv": "step,loss\n1,0.5\n2,0.25\n", "notes.md": "a"}, []),
+}
+
+
+@pytest.mark.parametrize(("files", "names"), FOLDERS.values(), ids=FOLDERS)
+def test_the_folder_of_a_run_is_read(tmp_path, files, names):
+    """From the file with the most structure; the files it depends on are told."""
+    for name, content in files.items():
+        saved(tmp_path, name, content)
+    assert columns_of(logs.read_log(tmp_path))["loss"] == [0.5, 0.25]
+    assert [path.relative_to(tmp_path).as_posix() for path in logs.log_files(tmp_path)] == names
+
+
+def test_tables_of_one_run_are_put_side_by_side(tmp_path):
+    """CatBoost has one for each data set, dvclive one for each metric."""
+    saved(tmp_path, "cat/learn_error.tsv", "iter\tLogloss\n0\t0.5\n1\t0.25\n")
+    saved(tmp_path, "cat/test_error.tsv", "iter\tLogloss\tAUC\n0\t0.75\t0.5\n")
+    expected = {"iter": [0, 1], "learn/Logloss": [0.5, 0.25], "test/Logloss": [0.75, None], "test/AUC": [0.5, None]}
+    assert columns_of(logs.read_log(tmp_path / "cat")) == expected
+    saved(tmp_path, "live/plots/metrics/train/loss.tsv", "step\tloss\n0\t0.5\n1\t0.25\n")
+    saved(tmp_path, "live/plots/metrics/acc.tsv", "step\tacc\n1\t0.75\n")
+    expected = {"step": [0, 1], "acc": [None, 0.75], "train/loss": [0.5, 0.25]}
+    assert columns_of(logs.read_log(tmp_path / "live")) == expected
+
+
+def test_a_curve_over_rows_has_no_other_x(tmp_path):
+    """Where no column is fit for it, none is offered instead."""
+    table = logs.read_log(saved(tmp_path, "a.csv", "epoch,loss\n" + "1,0.5\n" * 9))
+    assert (table.attrs["x"], table.attrs["xs"]) == ("row", ("row",))
+
+
+def test_a_folder_without_a_log_is_a_clear_error(tmp_path):
+    """It says what to choose instead."""
+    with pytest.raises(logs.NoCurve, match="it has no log of a run in it; choose a file, or the folder of one run"):
+        logs.read_log(tmp_path)
