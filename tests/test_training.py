@@ -1,4 +1,4 @@
-"""plots/training.py: the log of a training run becomes two axes of curves."""
+"""plots/training.py: the logs of training runs become curves."""
 
 import os
 
@@ -9,8 +9,10 @@ import numpy
 import pandas
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.text import Text
 
-from plots import training
+from plots import logs, training
 
 HEADER = "iteration,loss,precision,recall,f-score"
 ROWS = ["1,0.9,0.5,0.4,0.45", "2,0.6,0.7,0.6,0.65", "3,0.4,0.8,0.9,0.85"]
@@ -51,6 +53,9 @@ def workbook(tmp_path):
 def lines_of(figure):
     """The drawn curves by their label."""
     return {line.get_label(): line for axes in figure.axes for line in axes.get_lines()}
+
+
+# ---- plot_convergence ----
 
 
 def test_each_column_is_a_curve_of_its_color(log):
@@ -134,15 +139,16 @@ def test_columns_without_a_gap_are_not_copied(log, monkeypatch):
 
     monkeypatch.setattr(Axes, "plot", recorded)
     training.plot_convergence(path)
-    table = training.read_table(path)
+    table = logs.read_log(path)
     assert list(drawn) == HEADER.split(",")
     assert all(numpy.shares_memory(values.to_numpy(), table[name].to_numpy()) for name, values in drawn.items())
 
 
-def test_an_iteration_without_a_number_has_no_points(log):
-    """A row that has no place on the axis is left out."""
-    lines = lines_of(training.plot_convergence(log(f"{HEADER}\n1,0.9,0.5,0.4,0.4\n,0.8,0.5,0.5,0.5\n")))
-    assert all(list(line.get_xdata()) == [1] for line in lines.values())
+def test_the_rows_are_counted_where_an_iteration_has_no_number(log):
+    """A row with values but without an iteration has no other place on the axis."""
+    figure = training.plot_convergence(log(f"{HEADER}\n1,0.9,0.5,0.4,0.4\n,0.8,0.5,0.5,0.5\n"))
+    assert figure.axes[0].get_xlabel() == "row"
+    assert all(list(line.get_xdata()) == [0, 1] for line in lines_of(figure).values())
 
 
 def test_an_empty_cell_leaves_its_point_out(log):
@@ -159,11 +165,36 @@ def test_a_single_row_shows_as_points(log):
     assert {line.get_marker() for line in lines.values()} == {"o"}
 
 
-def test_a_header_alone_says_no_rows_yet(log):
-    """A run that has just begun has axes, a legend and a word of comfort."""
-    figure = training.plot_convergence(log(f"{HEADER}\n"))
-    assert [text.get_text() for text in figure.axes[0].texts] == ["no rows yet"]
-    assert all(len(line.get_xdata()) == 0 for line in lines_of(figure).values())
+def test_a_header_alone_has_to_wait_for_its_rows(log):
+    """A run that has just begun says so."""
+    with pytest.raises(logs.NoCurve, match="no rows of numbers yet; wait for its first rows"):
+        training.plot_convergence(log(f"{HEADER}\n"))
+
+
+def test_a_part_of_the_columns_is_enough(log):
+    """What there is of loss and scores is drawn."""
+    assert list(lines_of(training.plot_convergence(log("iteration,loss,recall\n1,2,3\n")))) == ["loss", "recall"]
+
+
+def test_train_and_validation_share_a_color(log):
+    """Solid and dashed, in any format in which a loss and scores are found."""
+    figure = training.plot_convergence(log("epoch,acc,loss,lr,val_acc,val_loss\n0,.5,2,.1,.4,3\n1,.6,1,.1,.5,2\n"))
+    drawn = {label: (line.get_color(), line.get_linestyle()) for label, line in lines_of(figure).items()}
+    red, blue = "tab:red", "tab:blue"
+    assert drawn == {"loss": (red, "-"), "val_loss": (red, "--"), "acc": (blue, "-"), "val_acc": (blue, "--")}
+    assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "acc"]
+
+
+def test_scores_alone_take_the_left_axis(log):
+    """No axis stays empty."""
+    [axes] = training.plot_convergence(log("epoch,accuracy\n0,50\n1,60\n2,70\n")).axes
+    assert (axes.get_ylabel(), axes.get_ylim()) == ("accuracy, %", (0, 102))
+
+
+def test_a_log_without_loss_and_scores_is_referred_to_plot_run(log):
+    """Convergence is not told by a reward."""
+    with pytest.raises(ValueError, match="neither a loss nor a score, but step, reward; draw it with plot_run"):
+        training.plot_convergence(log("step,reward\n0,5\n1,6\n2,7\n"))
 
 
 @pytest.mark.parametrize(
@@ -207,25 +238,314 @@ def test_a_sheet_of_a_csv_file_is_refused(log):
 
 def test_a_missing_file_is_named(tmp_path):
     """The error is the one that Python has for it, and names the path."""
-    with pytest.raises(FileNotFoundError, match=r"There is no file .*later\.csv"):
+    with pytest.raises(FileNotFoundError, match=r"later\.csv"):
         training.plot_convergence(str(tmp_path / "later.csv"))
+    with pytest.raises(FileNotFoundError, match=r"There is no file .*later\.xlsx"):
+        training.plot_convergence(str(tmp_path / "later.xlsx"), "first")
+
+
+@pytest.mark.parametrize("text", ["", "PK\x03\x04 half a workbook", "step,loss\n"])
+def test_a_workbook_that_is_being_saved_has_no_curve_yet(log, text):
+    """The message names the file, whether a sheet is asked for or not."""
+    for sheet_name in (None, "first"):
+        with pytest.raises(logs.NoCurve, match=r"^no curve found in run\.xlsx: "):
+            training.plot_convergence(log(text, "run.xlsx"), sheet_name)
+
+
+# ---- plot_run ----
+
+KERAS = "epoch,accuracy,loss,lr,val_accuracy,val_loss\n0,.5,2,.1,.4,3\n1,.6,1,.1,.5,2\n2,.7,.5,.1,.6,2.5\n"
+
+
+def titles_of(figure):
+    """The titles of the panels, in their order."""
+    return [axes.get_title("left") for axes in figure.axes]
+
+
+def curves_of(axes):
+    """The points of the lines that show data, by label; several lines of one label follow each other."""
+    lines = [line for line in axes.get_lines() if line.get_transform() is axes.transData and line.get_gid() is None]
+    points = [(line.get_label(), list(zip(*line.get_data(), strict=True))) for line in lines]
+    return {label: [each for name, each in points if name == label] for label, _ in points}
+
+
+def texts_of(figure):
+    """All words in a figure, its legends and axes included."""
+    return [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
+
+
+def test_each_metric_of_a_run_has_a_panel(log):
+    """The loss at the left, the score at the right; training is solid and validation dashed, in one color."""
+    figure = training.plot_run(log(KERAS))
+    assert titles_of(figure) == ["loss", "accuracy"]
+    assert figure.axes[0].get_position().x0 < figure.axes[1].get_position().x0
+    assert curves_of(figure.axes[0]) == {"loss": [[(0, 2), (1, 1), (2, 0.5)]], "val_loss": [[(0, 3), (1, 2), (2, 2.5)]]}
+    solid, dashed = figure.axes[0].get_lines()
+    assert (solid.get_linestyle(), dashed.get_linestyle()) == ("-", "--")
+    assert solid.get_color() == dashed.get_color()
+
+
+def test_panels_come_in_the_order_of_what_they_tell(log):
+    """The loss itself, then its parts and the scores beside them; others below, and constant ones last."""
+    header = "step,always,reward,loss_box,total_loss,recall"
+    figure = training.plot_run(log(header + "\n" + "".join(f"{i},1,{i},{i},{i},.{i}\n" for i in range(1, 5))))
+    assert titles_of(figure) == ["total_loss", "recall", "loss_box", "reward", "always"]
+
+
+def test_hidden_metrics_are_drawn_when_they_are_asked_for(log):
+    """By name, by a part of it, or by a pattern; and then no others."""
+    assert titles_of(training.plot_run(log(KERAS), ["lr"])) == ["lr"]
+    assert titles_of(training.plot_run(log(KERAS), ["ACC"])) == ["accuracy"]
+    assert titles_of(training.plot_run(log(KERAS), ["val_*"])) == ["val_loss", "val_accuracy"]
+
+
+def test_an_unknown_metric_is_refused_with_those_that_are_near(log):
+    """The message names what was asked for."""
+    with pytest.raises(ValueError, match="The run has no metric 'val_lost'; choose among val_loss, "):
+        training.plot_run(log(KERAS), ["val_lost"])
+
+
+def test_a_dozen_panels_are_drawn_and_the_others_named(log):
+    """The most telling metrics have panels; the note says how to see the rest."""
+    names = [*(f"learner/statistic_of_a_very_long_name_{i}" for i in range(20)), "loss"]
+    rows = "".join(f"{i}," + ",".join([str(i)] * 21) + "\n" for i in range(3))
+    figure = training.plot_run(log("step," + ",".join(names) + "\n" + rows))
+    assert len(figure.axes) == 12
+    assert titles_of(figure)[0] == "loss"
+    assert figure.notes[-1].startswith("9 more metrics: learner/statistic_of_a_very_long_name_11, ")
+
+
+def test_all_words_lie_within_the_figure(log):
+    """Long names and values, legends and dollar signs: nothing is cut, and nothing is a formula."""
+    names = [
+        "train/" + "loss_of_the_$first$_" * 4,
+        "val/" + "loss_of_the_$first$_" * 4,
+        "_accuracy",
+        *(f"x/{i}" for i in range(30)),
+    ]
+    rows = "".join(f"{i * 100000}," + ",".join([f"{-123456.789 * i}"] * len(names)) + "\n" for i in range(3))
+    figure = training.plot_run(log("step," + ",".join(names) + "\n" + rows, name=f"{'run_' * 30}.csv"))
+    figure.canvas.draw()
+    box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+    assert min(box.x0, box.y0, width - box.x1, height - box.y1) >= 0
+    assert not any(text.get_parse_math() for text in texts_of(figure) if "$" in text.get_text())
+
+
+def test_x_that_goes_back_begins_a_new_line(log):
+    """Each segment is a line of the same color, and where it begins stands a dotted line."""
+    figure = training.plot_run(log("step,loss\n1,3\n2,2\n3,1\n1,5\n2,4\n3,3\n"))
+    [axes] = figure.axes
+    assert curves_of(axes) == {"loss": [[(1, 3), (2, 2), (3, 1)], [(1, 5), (2, 4), (3, 3)]]}
+    assert len({line.get_color() for line in axes.get_lines() if line.get_gid() is None}) == 1
+    assert [line.get_xdata() for line in axes.get_lines() if line.get_gid() == "restart"] == [[1, 1]]
+    assert figure.notes == ["step goes back 1 time, as after a restart."]
+
+
+def test_a_missing_value_is_bridged_and_a_nan_is_a_marked_gap(log):
+    """The line goes on over an empty cell, but not over what the log itself calls no number."""
+    figure = training.plot_run(log("step,loss,acc\n1,3,.1\n2,2,\n3,nan,.3\n4,inf,.4\n5,1,.5\n"))
+    loss, accuracy = figure.axes
+    assert [y for _, y in curves_of(loss)["loss"][0]] == pytest.approx([3, 2, numpy.nan, numpy.inf, 1], nan_ok=True)
+    assert curves_of(accuracy)["acc"] == [[(1, 0.1), (3, 0.3), (4, 0.4), (5, 0.5)]]
+    [crosses] = [line for line in loss.get_lines() if line.get_marker() == "x"]
+    assert list(crosses.get_xdata()) == [3, 4]
+    assert figure.notes == ["A red cross is where the log says NaN or inf: loss."]
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "message"),
+    ("values", "limits", "label"),
     [
-        ("run.csv", "", r"run\.csv is empty"),
-        ("run.csv", " \n\n", r"run\.csv is empty"),
-        ("run.csv", "iteration,lo", r"run\.csv is empty; wait until its first line"),
-        ("run.xlsx", "", r"run\.xlsx is empty"),
-        ("run.xlsx", "PK\x03\x04 half a workbook", r"run\.xlsx is no complete Excel file"),
-        ("run.xlsx", f"{HEADER}\n", r"run\.xlsx is no complete Excel file"),
-        ("run.csv", "iteration,loss,recall\n1,2,3\n", "no column precision, f-score; .* iteration, loss, recall"),
-        ("run.csv", f"{HEADER}\n1,high,0.5,0.4,0.4\n", "no number in a cell of loss; correct it: .*high"),
-        ("run.csv", f'{HEADER}\n1,"0.5,0.4,0.4\n', r"run\.csv cannot be read as CSV"),
+        ([0.2, 0.5, 1], (0, 1.02), ""),
+        ([20, 50, 100], (0, 102), "%"),
+        ([0, 0.5, 1.2], None, ""),
+        ([-0.2, 0.5, 0.6], None, ""),
+        ([20, 50, 300], None, ""),
     ],
 )
-def test_a_file_that_cannot_be_drawn_says_why(log, name, text, message):
-    """One sentence tells what is wrong, where, and what to do."""
-    with pytest.raises(ValueError, match=message):
-        training.plot_convergence(log(text, name))
+def test_percent_and_fraction_are_told_apart_by_the_values(log, values, limits, label):
+    """A score between 0 and 1 is a fraction, one up to 100 is in percent; any other gets the limits of its values."""
+    [axes] = training.plot_run(log("step,acc\n" + "".join(f"{i},{v}\n" for i, v in enumerate(values)))).axes
+    assert limits is None or axes.get_ylim() == limits
+    assert axes.get_ylabel() == label
+    assert limits or axes.get_ylim()[0] < min(values) < max(values) < axes.get_ylim()[1]
+
+
+@pytest.mark.parametrize(
+    ("x", "label", "values"),
+    [
+        ("auto", "step", [10, 20, 30]),
+        ("epoch", "epoch", [0, 1, 2]),
+        ("row", "row", [0, 1, 2]),
+        ("time", "hours", [0, 1, 2]),
+    ],
+)
+def test_x_is_chosen_among_what_the_log_has(log, x, label, values):
+    """The finest one by default; the time is that since the first row."""
+    rows = "step,epoch,time,loss\n10,0,100,3\n20,1,3700,2\n30,2,7300,1\n"
+    [axes] = training.plot_run(log(rows), x=x).axes
+    assert axes.get_xlabel() == label
+    assert [at for at, _ in curves_of(axes)["loss"][0]] == values
+
+
+def test_an_x_that_the_log_does_not_have_is_refused(log):
+    """The message names those it has."""
+    with pytest.raises(ValueError, match="The run has no step; choose for x one of epoch, row"):
+        training.plot_run(log(KERAS), x="step")
+
+
+def test_the_state_of_the_run_is_told_under_its_name(log):
+    """In one line, and in a few words for the page's title."""
+    figure = training.plot_run(log(KERAS))
+    assert "best val_loss 2 at epoch 1" in " ".join(text.get_text() for text in figure.texts)
+    assert "val_loss" in figure.headline
+
+
+def test_several_values_of_one_metric_share_a_panel(log):
+    """Items of a list, or what is logged each step and each epoch: in several colors, the sparse one in front."""
+    figure = training.plot_run(log("step,train_loss_epoch,train_loss_step\n1,,4\n2,3,3\n3,,2\n4,2,1\n"))
+    assert titles_of(figure) == ["loss"]
+    many, few = figure.axes[0].get_lines()
+    assert (many.get_label(), few.get_label()) == ("train_loss_step", "train_loss_epoch")
+    assert many.get_color() != few.get_color()
+    assert titles_of(training.plot_run(log("step,dice/0,dice/1\n1,.1,.2\n2,.3,.4\n3,.4,.5\n"))) == ["dice"]
+
+
+def test_no_two_lines_of_a_panel_look_alike(log):
+    """What is logged as loss and as train/loss has two colors, and names that differ."""
+    figure = training.plot_run(log("step,train/the_loss,train the_loss,val/the_loss\n1,4,4,5\n2,3,3,4\n3,2,2,3\n"))
+    [axes] = figure.axes
+    assert len({(line.get_color(), line.get_linestyle()) for line in axes.get_lines()}) == 3
+    assert len({text.get_text() for text in axes.get_legend().get_texts()}) == 3
+
+
+def test_a_summary_of_one_point_is_a_card_of_numbers(log):
+    """As evaluation scripts write it at the end."""
+    figure = training.plot_run(log('{"epoch": 3.0, "eval_loss": 1.634, "eval_f1": 0.5}', "all_results.json"))
+    assert figure.axes == []
+    assert {"eval_loss", "1.634", "eval_f1", "0.5"} <= {text.get_text() for text in figure.texts}
+
+
+def test_a_file_without_a_curve_is_the_readers_error(log):
+    """It says what to do."""
+    with pytest.raises(logs.NoCurve, match=r"no curve found in run\.csv"):
+        training.plot_run(log(""))
+
+
+def test_a_dark_theme_is_taken_on(log):
+    """No words and no lines in black or white but the theme's own."""
+    with plt.style.context("dark_background"):
+        figure = training.plot_run(log(KERAS))
+        figure.canvas.draw()
+    assert {to_hex(text.get_color()) for text in texts_of(figure)} == {"#ffffff"}
+
+
+# ---- plot_compare ----
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """A function that writes a log for each path, and gives the paths."""
+
+    def write(**texts):
+        paths = [tmp_path / name.replace("__", "/") / "metrics.csv" for name in texts]
+        for path, text in zip(paths, texts.values(), strict=True):
+            path.parent.mkdir(parents=True)
+            path.write_text(text)
+        return paths
+
+    return write
+
+
+def legend_of(figure):
+    """The words of the legend."""
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_runs_are_named_by_what_differs_in_their_paths(runs):
+    """Neither what all paths begin with nor the name of the file that they end with."""
+    figure = training.plot_compare(runs(logs__version_1=KERAS, logs__version_2=KERAS), "val_loss")
+    assert legend_of(figure) == ["version_1", "version_2"]
+
+
+def test_runs_of_equal_short_names_stay_apart(runs):
+    """Names that are cut get a number."""
+    names = [f"{'a' * 30}{letter}{'b' * 30}" for letter in "xyz"]
+    figure = training.plot_compare(runs(**dict.fromkeys(names, KERAS)), "val_loss")
+    assert len(set(legend_of(figure))) == len(figure.axes[0].get_lines()) == 3
+
+
+def test_one_metric_of_several_runs_is_overlaid(runs):
+    """A color for each run, train solid and validation dashed; the legend explains both."""
+    figure = training.plot_compare(runs(one=KERAS, two=KERAS.replace("2.5", "9")), "loss")
+    [axes] = figure.axes
+    styles = {line.get_label(): (line.get_color(), line.get_linestyle()) for line in axes.get_lines()}
+    assert styles["one: loss"] == ("C0", "-")
+    assert styles["two: val_loss"] == ("C1", "--")
+    assert curves_of(axes)["two: val_loss"] == [[(0, 3), (1, 2), (2, 9)]]
+    assert legend_of(figure) == ["one", "two", "train", "validation"]
+
+
+def test_the_validation_of_other_frameworks_is_found(runs):
+    """val_loss of one is eval_loss of the other."""
+    figure = training.plot_compare(runs(one=KERAS, two="epoch,eval_loss\n0,4\n1,3\n2,2\n"), "val_loss")
+    assert set(curves_of(figure.axes[0])) == {"one: val_loss", "two: eval_loss"}
+
+
+def test_the_most_telling_metric_is_compared_by_default(runs):
+    """That which most of the runs have; one that lacks it is named in the notes."""
+    reward = "epoch,reward\n0,1\n1,2\n2,3\n"
+    figure = training.plot_compare(runs(one=KERAS, two=reward, three=KERAS))
+    assert figure.get_suptitle() == "loss"
+    assert figure.notes == ["two has no loss."]
+
+
+def test_a_run_without_a_curve_is_told_in_the_notes(runs, tmp_path):
+    """As long as another has one."""
+    figure = training.plot_compare(runs(one=KERAS, two=""))
+    assert any("no curve found in metrics.csv" in note for note in figure.notes)
+    with pytest.raises(logs.NoCurve):
+        training.plot_compare([tmp_path / "two" / "metrics.csv"])
+
+
+def test_runs_are_compared_over_an_x_that_all_of_them_have(runs):
+    """Steps where all have steps, else epochs, else rows."""
+    both = "step,epoch,loss\n10,0,3\n20,1,2\n30,2,1\n"
+    for second, x in [(both, "step"), ("epoch,loss\n0,3\n1,2\n2,1\n", "epoch"), ("loss,acc\n3,0\n2,0\n1,1\n", "row")]:
+        figure = training.plot_compare(runs(**{f"{x}__a": both, f"{x}__b": second}), "loss")
+        assert figure.axes[0].get_xlabel() == x
+
+
+def test_a_metric_that_no_run_has_is_refused(runs):
+    """With those that are near."""
+    with pytest.raises(ValueError, match="The runs have no metric 'val_los'; choose among val_loss"):
+        training.plot_compare(runs(one=KERAS), "val_los")
+    with pytest.raises(ValueError, match="No run is chosen"):
+        training.plot_compare([])
+
+
+def test_more_runs_than_colors_have_a_color_each(runs):
+    """And a legend that is not cut."""
+    figure = training.plot_compare(runs(**{f"seed{i}": KERAS for i in range(25)}), "val_loss")
+    figure.canvas.draw()
+    assert len({to_hex(line.get_color()) for line in figure.axes[0].get_lines()}) == 25
+    box = figure.legends[0].get_window_extent()
+    assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.x1
+    assert box.y1 < figure.axes[0].xaxis.label.get_window_extent().y0
+
+
+# ---- plot_summary ----
+
+
+def test_the_summary_has_last_and_best_values(runs):
+    """A row for each run; the best of all runs is bold."""
+    figure = training.plot_summary(runs(one=KERAS, two=KERAS.replace("2.5", "1")), ["val_loss", "accuracy"])
+    texts = {text.get_text(): text.get_weight() for text in figure.texts}
+    assert {"one", "two", "val_loss", "accuracy", "best 2 @ 1", "best 1 @ 2", "best 0.7 @ 2"} <= set(texts)
+    assert (texts["1"], texts["2.5"]) == ("bold", "normal")
+
+
+def test_the_summary_chooses_telling_metrics_and_leaves_gaps(runs):
+    """A run that lacks one has a dash."""
+    figure = training.plot_summary(runs(one=KERAS, two="epoch,loss\n0,4\n1,3\n"))
+    words = [text.get_text() for text in figure.texts]
+    assert "loss" in words and "\N{EN DASH}" in words
