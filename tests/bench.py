@@ -359,6 +359,82 @@ def appending_block(port: int, path: str, table: Path, drawings: int) -> list[fl
     return [timed(lambda: (append_row(table), draw())) for _ in range(drawings + 1)][1:]
 
 
+# ---- Reading logs of other kinds ----
+
+
+@dataclass(frozen=True)
+class Lines:
+    """A kind of log, what else can read its numbers, and the bar."""
+
+    what: str
+    line: str  # with its step, and two values that vary
+    seldom: str  # a line of another kind, now and then
+    other: str  # a reader in tests/reading.py
+    other_line: str  # the same numbers, as that one reads them
+    other_seldom: str
+    header: str
+    of_other: float  # the most that the first reading may take, in times of the other reader's
+
+
+RECORD = '{{"step": {step}, "loss": {loss:.4f}, "lr": 0.0003, "grad_norm": {other:.2f}}}'
+CONSOLE = "iter {step}: loss {loss:.4f}, time {other:.2f}ms, mfu 0.01%"
+EVALUATION = "step {step}: train loss {loss:.4f}, val loss {other:.4f}"
+NUMBERS, EVALUATION_NUMBERS = "{step},{loss:.4f},{other:.2f},0.01,,", "{step},,,,{loss:.4f},{other:.4f}"
+NAMES = "iter,loss,time,mfu,train loss,val loss"
+KINDS_OF_LINES = (
+    Lines("text", CONSOLE, EVALUATION, "read_csv", NUMBERS, EVALUATION_NUMBERS, NAMES, 10),
+    Lines("JSON lines", RECORD, "", "read_json", RECORD, "", "", 1),
+)
+LINE_MILLISECONDS = 5
+SELDOM = 250  # lines between two of the other kind
+LOG_LINES = 1_000_000
+LOG_ROUNDS = 3
+
+
+def log_rows(bench: Bench) -> list[Row]:
+    """How long logs of a million lines take to be read, and a line more of them."""
+    return [row for lines in KINDS_OF_LINES for row in rows_of_lines(lines, bench.lane(lines.what.replace(" ", "_")))]
+
+
+def rows_of_lines(lines: Lines, lane: Path) -> list[Row]:
+    """The rows for one kind of log; each reading is that of a fresh process."""
+    log, other = lane / "log.txt", lane / "other.txt"
+    write_lines(other, lines.other_line, lines.other_seldom, lines.header)
+    taken, appended, others = [], [], []
+    for _ in range(LOG_ROUNDS):
+        write_lines(log, lines.line, lines.seldom)
+        first, more = reading("read_log", log, lines.line)
+        taken, appended = [*taken, first], [*appended, more]
+        others += [reading(lines.other, other, "")[0]]
+    log.unlink()
+    other.unlink()
+    baseline = median(others)
+    return [
+        Row(f"first reading of {LOG_LINES:,} lines of {lines.what}", median(taken), "s",
+            f"{lines.of_other:g} of {lines.other}", most=lines.of_other * baseline, baseline=baseline),
+        Row(f"a line of {lines.what} more", 1000 * median(appended), "ms",
+            f"{LINE_MILLISECONDS} ms", most=LINE_MILLISECONDS),
+    ]  # fmt: skip
+
+
+def write_lines(path: Path, line: str, seldom: str, header: str = "") -> None:
+    """Write a log of so many lines, under a header where there is one."""
+    with path.open("w") as file:
+        file.write(header + "\n" if header else "")
+        for step in range(LOG_LINES):
+            values = dict(step=step, loss=3 * random.random(), other=20 + 10 * random.random())
+            if seldom and step % SELDOM == 0:
+                file.write(seldom.format(**values) + "\n")
+            file.write(line.format(**values) + "\n")
+
+
+def reading(reader: str, path: Path, line: str) -> tuple[float, float]:
+    """The seconds that a fresh process takes for the first reading, and for each one after a line more."""
+    command = [sys.executable, str(Path(__file__).with_name("reading.py")), reader, str(path), line]
+    first, more = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    return float(first), float(more)
+
+
 # ---- What else is needed ----
 
 
@@ -384,6 +460,7 @@ GROUPS: dict[str, Callable[[Bench], list[Row]]] = {
     "viewers": viewer_rows,
     "live": live_rows,
     "large": large_rows,
+    "logs": log_rows,
 }
 
 
