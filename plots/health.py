@@ -35,6 +35,7 @@ REWARD = re.compile(
     r"(?i)^r$|rew(ard)?s?(?![a-z])|ret(urn)?s?(?![a-z])|psnr|win_?rate|success"
 )  # the higher the better
 MAIN = re.compile(r"(?i)^(total[ _]?)?loss$|95|^acc(uracy)?$|f-?(1|score|measure)|dice|m_?iou|ep_?rew|ep_?ret")
+BEST_SO_FAR = re.compile(r"(?i)(^|[/_ ])best[_ ]")
 ETA = re.compile(r"(?i)(^|/)eta(_seconds)?$")
 
 # Columns with the time since the start, or since the epoch, and how many seconds their unit has.
@@ -139,10 +140,10 @@ def telling(names: Iterable[str]) -> list[str]:
     return [name for name in chain(*ranks, others) if name is not None]
 
 
-def precedence(name: str) -> tuple[int, bool]:
-    """What a metric is sorted by among its like: its part, and whether it is one that sums up others."""
+def precedence(name: str) -> tuple[bool, int, bool]:
+    """What a metric is sorted by among its like: its part, and whether it sums up others; a best so far is last."""
     part, base = part_and_base(name)
-    return PARTS.index(part), not MAIN.search(base)
+    return bool(BEST_SO_FAR.search(name)), PARTS.index(part), not MAIN.search(base)
 
 
 # ---- A log ----
@@ -383,7 +384,7 @@ def divergence_words(health: Health) -> str:
 
 def best_words(health: Health) -> str:
     """The best values and where they were; of a run of which these are not known, where it stands."""
-    if health.best:
+    if health.best and health.rows > 1:
         return ", ".join(f"best {each.metric} {figure(each.value)} at {at(health, each.x)}" for each in health.best[:2])
     newest = ", ".join(f"{name} {figure(value)}" for name, value in health.last[:2])
     return f"{newest} at {at(health, health.at)}" if newest and health.at is not None else newest

@@ -65,6 +65,10 @@ def test_glance_without_its_middle_has_no_best_value():
         (["val/cls_loss", "val_loss", "train_loss"], ["val_loss", "val/cls_loss", "train_loss"]),
         (["grads", "ep_rew_mean", "train/loss"], ["train/loss", "ep_rew_mean", "grads"]),
         (["precision", "recall", "mAP50-95"], ["mAP50-95", "precision", "recall"]),
+        (
+            ["best_validation_loss", "training_loss", "validation_loss"],
+            ["validation_loss", "training_loss", "best_validation_loss"],
+        ),
         ([], []),
     ],
 )
@@ -288,9 +292,9 @@ def test_table_without_values_tells_nothing(frame):
 
 
 def test_one_row_is_a_run():
-    """A single value is the last one and the best one."""
+    """A single value is the last one; to call it the best would say nothing."""
     found = health_of(epochs(loss=[0.5]), total=10)
-    assert sentence(found) == "best loss 0.5 at epoch 1"
+    assert sentence(found) == "loss 0.5 at epoch 1"
     assert headline(found) == "loss 0.5, 10 %"
 
 
