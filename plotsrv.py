@@ -1597,8 +1597,8 @@ class Studio:
         return Asked(plot, typed, texts, page, tuple(sent), missing, notes, errors, status)
 
     def paths_given(self, leaf: Field, given: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        """The paths of the files that a field's texts name; where it has none, and the latest is its default, that."""
-        if not given and leaf.texts == (LATEST,):
+        """The paths of the files that a field's texts name; where it has none, of those that its default stands for."""
+        if not given and any(text == LATEST or "*" in text for text in leaf.texts):
             given = leaf.texts
         if not given or given == ("",):
             return given
@@ -1609,7 +1609,8 @@ class Studio:
         assert leaf.paths is not None
         if leaf.multiple and re.search(r"[*?[]", text):
             found = self.runs.matching(text) if leaf.paths == RUNS else []
-            return found or [path for path, _ in self.folders.files([text])] or [self.folders.find(text, leaf.paths)]
+            found = found or [path for path, _ in self.folders.files([text])]
+            return found[:FILES_SHOWN] or [self.folders.find(text, leaf.paths)]
         if leaf.paths == RUNS and text == LATEST:
             return self.runs.latest() or [os.path.join(self.folders.folders[0], "a training log")]
         return [self.folders.find(text, leaf.paths)]
@@ -1688,10 +1689,10 @@ class Studio:
     def choices(self, asked: Asked) -> dict[str, list[tuple[str, str]]]:
         """For each field that takes a file: the files there are, newest first, with size and age."""
         fields = leaves(asked.plot.fields)
-        return {leaf.name: self.choices_of(leaf.paths) for leaf in fields if leaf.paths is not None}
+        return {leaf.name: self.choices_of(leaf, leaf.paths) for leaf in fields if leaf.paths is not None}
 
-    def choices_of(self, patterns: tuple[str, ...]) -> list[tuple[str, str]]:
-        return self.runs.choices() if patterns == RUNS else self.folders.choices(patterns)
+    def choices_of(self, leaf: Field, patterns: tuple[str, ...]) -> list[tuple[str, str]]:
+        return self.runs.choices(leaf.multiple) if patterns == RUNS else self.folders.choices(patterns)
 
     def look(self, plot: Plot, query: Query) -> tuple[Drawing, Callable[[], bool]]:
         """The drawing as it is now, and a function that tells whether it still is: for watchers."""
@@ -2765,12 +2766,13 @@ class RunList:
         self.refresh(SLOW_SECONDS if self.looked_at < 0 else 0)
         return [run.path for run in self.runs if fnmatch.fnmatch(run.name, pattern)]
 
-    def choices(self) -> list[tuple[str, str]]:
-        """What a form offers for a run: the name to be sent, and a label with format and age."""
+    def choices(self, several: bool) -> list[tuple[str, str]]:
+        """What a form offers for a run, or for several: the name to be sent, and a label with format and age."""
         self.refresh(SLOW_SECONDS)
         now = time.time()
         runs = [(run.name, f"{run.name} ({run.format}, {ago(now - run.changed)})") for run in self.runs[:FILES_SHOWN]]
-        return [(LATEST, "the newest of these"), *runs] if runs else []
+        every = [("*", "all of these")] if several else []
+        return [(LATEST, "the newest of these"), *every, *runs] if runs else []
 
 
 def sketch(source: Source) -> Description:
@@ -3686,7 +3688,7 @@ def field_for(parameter: inspect.Parameter, kind: Kind, help: str) -> Field:
     paths = kind.paths
     if paths is not None and paths == PATH.paths:
         paths = path_patterns(parameter.name, default)
-    if paths is not None and ("*" in "".join(texts) or texts == ("latest",)):
+    if paths is not None and "*" in "".join(texts) and not (kind.item and paths == RUNS):
         texts = ("latest",)
     attributes = {**kind.attributes, "placeholder": "auto"} if is_auto(default) else kind.attributes
     sentence = re.match(r"(?s).*?[.!?](?=\s|$)", help)

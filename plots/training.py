@@ -45,6 +45,7 @@ MOST_LINES = 10  # in a panel: there are as many colors
 MOST_SEGMENTS = 50  # an x that goes back more often is of no use
 MOST_SCORES = 4  # beside a loss
 MOST_CELLS = 3  # metrics in a summary
+MOST_COMPARED = 24  # runs: more colors cannot be told apart
 MOST_ROWS = 40  # runs in a summary
 LONG_NAME = 24  # characters, of a run that may be told in fewer
 
@@ -73,7 +74,12 @@ LIST_ITEM = re.compile(r"[/\[]\d+\]?$")  # as the second of "dice/0", "dice/1"
 # ---- The plots ----
 
 
-def plot_run(run: Annotated[Path, Runs()] = Path("latest"), metrics: Sequence[str] = (), x: X = "auto") -> Figure:
+def plot_run(
+    run: Annotated[Path, Runs()] = Path("latest"),
+    metrics: Sequence[str] = (),
+    x: X = "auto",
+    total: float | None = None,
+) -> Figure:
     """Everything in one run
 
     A panel for each metric: losses at the left, scores at the right, and what else there is below. Training is solid,
@@ -87,9 +93,11 @@ def plot_run(run: Annotated[Path, Runs()] = Path("latest"), metrics: Sequence[st
         Names of metrics, parts of names, or patterns such as ``*/loss``. The most telling ones where it is empty.
     x
         What the curves are drawn over: "auto" takes the finest that the log has.
+    total
+        The last step, or epoch, that the run will have, for the time to go. As the log says where it is left empty.
     """
     frame = logs.read_log(run)
-    axis, state = axis_of(frame, x), health.health_of(frame)
+    axis, state = axis_of(frame, x), health.health_of(frame, total=total)
     names = named(frame, metrics) if metrics else metric_names(frame)
     if len(frame) == 1 and frame.attrs.get("format") == "JSON":
         return number_card(short(run_name(run), 60), frame, names)
@@ -105,7 +113,7 @@ def plot_run(run: Annotated[Path, Runs()] = Path("latest"), metrics: Sequence[st
     return figure
 
 
-def plot_compare(runs: list[Annotated[Path, Runs()]] = ("latest",), metric: str = "", x: X = "auto") -> Figure:
+def plot_compare(runs: list[Annotated[Path, Runs()]] = ("*",), metric: str = "", x: X = "auto") -> Figure:
     """One metric of several runs
 
     A color for each run, whose name is what differs in the paths. Training is solid, validation dashed, test dotted.
@@ -113,20 +121,21 @@ def plot_compare(runs: list[Annotated[Path, Runs()]] = ("latest",), metric: str 
     Parameters
     ----------
     runs
-        Log files or run folders.
+        Log files or run folders. All where it is empty; the first 24 are drawn.
     metric
         Its name: "val_loss" is that of the validation alone, "loss" that of all parts of the data. The most telling
         one that most of the runs have where it is empty.
     x
         What the curves are drawn over: "auto" takes the finest that all these runs have.
     """
-    frames, notes = read_runs(runs)
+    frames, notes = read_runs(runs, MOST_COMPARED)
     metric = metric or shared_metric(frames.values())
     columns = {name: columns_of(frame, metric) for name, frame in frames.items()}
     having = {name: frame for name, frame in frames.items() if columns[name]}
     if not having:
         raise ValueError(unknown("The runs have", metric, chain(*map(metric_names, frames.values()))))
-    notes += [f"{name} has no {metric}." for name in frames if name not in having]
+    lacking = [name for name in frames if name not in having]
+    notes += [f"No {metric} in {', '.join(lacking)}."] if lacking else []
     x = x if x != "auto" else shared_x(having.values())
     parts = dict.fromkeys(chain(*(columns[name] for name in having)))
     figure, axes = panel_with_legend(short(metric, 60), keys_of(having, parts))
@@ -171,7 +180,7 @@ def plot_convergence(file_path, sheet_name=None):
     return figure
 
 
-def plot_summary(runs: list[Annotated[Path, Runs()]] = ("latest",), metrics: Sequence[str] = ()) -> Figure:
+def plot_summary(runs: list[Annotated[Path, Runs()]] = ("*",), metrics: Sequence[str] = ()) -> Figure:
     """The last and the best values of runs
 
     A row for each run, the last value of a metric above its best one; the best of all runs is bold.
@@ -183,29 +192,26 @@ def plot_summary(runs: list[Annotated[Path, Runs()]] = ("latest",), metrics: Seq
     metrics
         Names of metrics. The most telling ones that most of the runs have where it is empty.
     """
-    frames, notes = read_runs(runs)
+    frames, notes = read_runs(runs, MOST_ROWS)
     metrics = list(metrics) or shared_metrics(frames.values())[:MOST_CELLS]
-    shown = dict(list(frames.items())[:MOST_ROWS])
-    table = [[result_of(frame, metric) for metric in metrics] for frame in shown.values()]
-    figure = table_picture(list(shown), metrics, table)
+    table = [[result_of(frame, metric) for metric in metrics] for frame in frames.values()]
+    figure = table_picture(list(frames), metrics, table)
     figure.notes = ["Behind the @ is the x of the best value.", *notes]
-    if len(frames) > MOST_ROWS:
-        figure.notes.append(f"{len(frames) - MOST_ROWS} more runs have no row here.")
     return figure
 
 
 # ---- Runs ----
 
 
-def read_runs(runs: Sequence[str | Path]) -> tuple[dict[str, pandas.DataFrame], list[str]]:
-    """The frames of runs, by what differs in their paths, and a note on each that has none.
+def read_runs(runs: Sequence[str | Path], most: int) -> tuple[dict[str, pandas.DataFrame], list[str]]:
+    """The frames of the first runs, by what differs in their paths; a note on each that has none, and on the others.
 
     Raises NoCurve where not one of them has.
     """
-    paths = list(dict.fromkeys(map(Path, runs)))
-    if not paths:
+    every = list(dict.fromkeys(map(Path, runs)))
+    if not every:
         raise ValueError("No run is chosen; choose one or more.")
-    frames, errors = {}, []
+    paths, frames, errors = every[:most], {}, []
     for name, path in zip(run_names(paths), paths, strict=True):
         try:
             frames[name] = logs.read_log(path)
@@ -213,7 +219,8 @@ def read_runs(runs: Sequence[str | Path]) -> tuple[dict[str, pandas.DataFrame], 
             errors.append(error)
     if not frames:
         raise errors[0]
-    return frames, [str(error) for error in errors]
+    others = [f"Runs left out: {len(every) - most}. Choose among them."] if len(every) > most else []
+    return frames, [*(str(error) for error in errors), *others]
 
 
 def run_names(paths: Sequence[Path]) -> list[str]:

@@ -48,7 +48,7 @@ Run = typing.Annotated[pathlib.Path, plotsrv.Runs()]
 def plot_run(run: Run = "latest"):
     ...
 
-def plot_compare(runs: list[Run] = ("latest",)):
+def plot_compare(runs: list[Run] = ("*",)):
     ...
 """,
 }

@@ -176,6 +176,8 @@ def test_the_latest_run_is_shown_where_none_is_named(runs):
         ("runs=runs/*.csv", ["a", "b", "c"]),
         ("runs=runs/[bc].csv&runs=runs/b.csv", ["b", "c"]),
         ("runs=*/c.*", ["c"]),
+        ("", ["a", "b", "c"]),
+        ("runs=", ["a", "b", "c"]),
     ],
 )
 def test_several_runs_are_named_one_by_one_or_by_a_pattern(runs, query, names):
@@ -268,3 +270,10 @@ def test_an_error_that_lasts_is_told(site, monkeypatch, age, good, drawings):
     """At once where the file is an old one, or the plot has never gone well."""
     monkeypatch.setattr(plotsrv, "HALF_FILE_PAUSES", (0.001,))
     assert failing(site, age, good) == drawings
+
+
+def test_the_form_for_several_runs_offers_all_of_them(runs):
+    """That is what it stands at where all is the default."""
+    page = Tags(runs.page("/training/compare/form"))
+    offered = {each["value"]: "checked" in each for each in page.all("input") if each["type"] == "checkbox"}
+    assert list(offered)[:3] == ["latest", "*", "runs/a.csv"] and offered["*"] and not offered["latest"]

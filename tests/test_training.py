@@ -400,6 +400,12 @@ def test_the_state_of_the_run_is_told_under_its_name(log):
     assert "val_loss" in figure.headline
 
 
+def test_a_total_that_the_log_does_not_know_may_be_given(log):
+    """For how much of the run is done."""
+    figure = training.plot_run(log(KERAS), total=5)
+    assert figure.headline.endswith("%") and not training.plot_run(log(KERAS)).headline.endswith("%")
+
+
 def test_several_values_of_one_metric_share_a_panel(log):
     """Items of a list, or what is logged each step and each epoch: in several colors, the sparse one in front."""
     figure = training.plot_run(log("step,train_loss_epoch,train_loss_step\n1,,4\n2,3,3\n3,,2\n4,2,1\n"))
@@ -496,7 +502,7 @@ def test_the_most_telling_metric_is_compared_by_default(runs):
     reward = "epoch,reward\n0,1\n1,2\n2,3\n"
     figure = training.plot_compare(runs(one=KERAS, two=reward, three=KERAS))
     assert figure.get_suptitle() == "loss"
-    assert figure.notes == ["two has no loss."]
+    assert figure.notes == ["No loss in two."]
 
 
 def test_a_run_without_a_curve_is_told_in_the_notes(runs, tmp_path):
@@ -524,10 +530,11 @@ def test_a_metric_that_no_run_has_is_refused(runs):
 
 
 def test_more_runs_than_colors_have_a_color_each(runs):
-    """And a legend that is not cut."""
+    """And a legend that is not cut; of many, the first are drawn."""
     figure = training.plot_compare(runs(**{f"seed{i}": KERAS for i in range(25)}), "val_loss")
     figure.canvas.draw()
-    assert len({to_hex(line.get_color()) for line in figure.axes[0].get_lines()}) == 25
+    assert len({to_hex(line.get_color()) for line in figure.axes[0].get_lines()}) == 24
+    assert figure.notes[-1] == "Runs left out: 1. Choose among them."
     box = figure.legends[0].get_window_extent()
     assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.x1
     assert box.y1 < figure.axes[0].xaxis.label.get_window_extent().y0
