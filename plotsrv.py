@@ -677,10 +677,11 @@ class Application:
     # -- views
 
     def gallery_view(self, request: Request) -> Response:
+        begun = time.monotonic()
         self.gallery.refresh(wait=GLANCE_SECONDS)
         importing = [] if self.gallery.settled else self.gallery.awaited
         runs = self.studio.runs if RUN_PLOT in self.gallery.plots else None
-        looking = runs is not None and not runs.refresh(GLANCE_SECONDS)
+        looking = runs is not None and not runs.refresh(max(0, GLANCE_SECONDS + begun - time.monotonic()))
         page = gallery_page(
             self.gallery.plots.values(),
             self.gallery.broken.values(),
@@ -2641,9 +2642,12 @@ class Gallery:
         found = {source: before.get(source.file) or sketch(source) for source in sources}
         self.publish(found, version)
         slow: dict[concurrent.futures.Future[Description], Source] = {}
-        for source in sources:
+        own_first = sorted(sources, key=lambda source: source.package == SHIPPED)
+        for source in own_first:
             if version != self.version:
                 return
+            if source.package == SHIPPED and not found[source].plots:
+                continue  # what our own plots share; they import it if they need it
             future = self.renderer.describe(source, version)
             if concurrent.futures.wait([future], SLOW_SECONDS).done:
                 self.accept(found, source, future.result(), version)

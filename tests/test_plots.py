@@ -587,6 +587,15 @@ def test_the_users_plot_wins_over_a_shipped_one_of_the_same_path(tmp_path, rende
     }
 
 
+def test_of_what_comes_with_plotsrv_only_files_with_plots_are_imported(tmp_path, renderer):
+    """And after the user's own, whose plots are waited for."""
+    shipped = write(tmp_path / "shipped", tools="", training="def plot_loss(): ...")
+    user = write(tmp_path / "user", own_tools="")
+    gallery = Gallery([Root(str(shipped), plotsrv.SHIPPED), root_of(user)], renderer)
+    assert paths(gallery) == ["training/loss"]
+    assert renderer.described == ["own_tools", "training"]
+
+
 def test_the_gallery_as_json_tells_plots_fields_and_broken_files(folder, renderer, monkeypatch):
     """For programs; what has no control is left out."""
     write(folder, a="def plot_x(n: int = 3, token='hunter2'):\n    'An x'", b="def plot_y(: pass")
