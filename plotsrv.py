@@ -1657,7 +1657,11 @@ class Studio:
     def is_momentary(self, drawing: Drawing, key: tuple) -> bool:
         """Has a drawing that went well before failed on a file that changed a moment ago?"""
         changed = max((each.stamp.changed_ns / 1e9 for each in drawing.inputs if each.stamp), default=0)
-        return drawing.status == 500 and time.time() - changed < HALF_FILE_SECONDS and self.cache.good(key) is not None
+        return (
+            drawing.status in (404, 500)
+            and time.time() - changed < HALF_FILE_SECONDS
+            and self.cache.good(key) is not None
+        )
 
     def draw_once(self, asked: Asked, format: str, wait: float | None) -> tuple[Drawing | None, float | None]:
         if asked.missing_file:
@@ -2334,6 +2338,8 @@ def failure_of(error: BaseException) -> Drawing:
     """What is told of an exception; a file that is missing may yet come."""
     if any(isinstance(each, Refused) for each in chain_of(error)):
         return Drawing(status=403, error=error_line(error), traceback=users_traceback(error))
+    if getattr(error, "awaited", False):  # plots/logs.py, of a log that has no curve yet
+        return Drawing(status=404, error=sendable(str(error)))
     if isinstance(error, FileNotFoundError) and (missing := RECORDER.missing(error)):
         return Drawing(status=404, error=waiting_for(RECORDER.folders.shown(missing)))
     return Drawing(status=500, error=error_line(error), traceback=users_traceback(error))

@@ -41,6 +41,8 @@ Parse = Callable[..., pandas.DataFrame]
 class NoCurve(ValueError):
     """A file holds no curve: "no curve found in NAME: WHY; WHAT TO DO."."""
 
+    awaited = True  # there may yet be one: a page says so, without a traceback, and looks again before long
+
 
 def read_csv(filepath_or_buffer: Any, **options: Any) -> pandas.DataFrame:
     """`pandas.read_csv` for a file that grows: its complete lines, of which only the new ones are parsed.

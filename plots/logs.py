@@ -29,6 +29,7 @@ __all__ = ["NoCurve", "glance", "log_files", "read_csv", "read_log"]
 HEAD_BYTES = 1 << 16  # by which a file is recognised, and what a glance reads of either end of a large one
 GLANCE_BYTES = 1 << 20  # a file up to this size is read whole by a glance, too
 DOCUMENT_BYTES = 1 << 26  # a document beyond this size is not glanced at
+TRIES = 3  # to read a file that is written anew
 LOOKED_AT = 20  # files of a folder that may be logs
 NO_CURVE = "no curve found in"
 
@@ -73,12 +74,26 @@ def curve_at(path: str | os.PathLike, look: "Look") -> pandas.DataFrame:
 
 
 def curve_of_file(path: Path, look: "Look") -> pandas.DataFrame:
-    """The curve of a file, as the rule for it reads it."""
+    """The curve of a file, as the rule for it reads it; read again where it was written anew meanwhile.
+
+    What was read then may be half of the old file and half of the new one.
+    """
     with open(path, "rb") as file:
-        rule, head = rule_for(path, file.read(HEAD_BYTES))
-        table = look(rule, path, head, file)
+        for _ in range(TRIES):
+            beginning = beginning_of(file)
+            rule, head = rule_for(path, beginning)
+            table = look(rule, path, head, file)
+            if beginning_of(file).startswith(beginning):
+                break
     table.attrs["format"] = table.attrs.get("format") or rule.format
     return finished(table)
+
+
+def beginning_of(file: BinaryIO) -> bytes:
+    """How a file begins at this moment, whatever has been read of it before."""
+    file.seek(0, os.SEEK_END)  # lets go of what was read ahead
+    file.seek(0)
+    return file.read(HEAD_BYTES)
 
 
 def curve_of_folder(folder: Path, look: "Look") -> pandas.DataFrame:

@@ -674,3 +674,24 @@ def test_a_folder_without_a_log_is_a_clear_error(tmp_path):
     """It says what to choose instead."""
     with pytest.raises(logs.NoCurve, match="it has no log of a run in it; choose a file, or the folder of one run"):
         logs.read_log(tmp_path)
+
+
+# -- files that are written anew while they are read
+
+
+@pytest.mark.parametrize("header", ["step,loss", "step,loss,val_loss"])
+def test_a_file_that_is_written_anew_while_it_is_read_is_read_again(tmp_path, monkeypatch, header):
+    """Else half of the old run would stand before half of the new one."""
+    path = saved(tmp_path, "run.csv", "step,loss\n0,1.0\n1,0.5\n")
+    logs.read_log(path)
+    append(path, "2,0.25\n")
+    anew = [f"{step},{8 - step}{',' * (header.count(',') - 1)}" for step in range(9)]
+    read = growing.complete_lines
+
+    def written_anew(file, size=-1):
+        monkeypatch.setattr(growing, "complete_lines", read)
+        path.write_text("\n".join([header, *anew, ""]))
+        return read(file, size)
+
+    monkeypatch.setattr(growing, "complete_lines", written_anew)
+    assert columns_of(logs.read_log(path))["loss"] == [8 - step for step in range(9)]
