@@ -16,8 +16,8 @@ PAGE_PNG = TESTS / "page.png"
 DEMO = TESTS.parent / "plots" / "demo.py"
 ROWS = 250
 MAX_BYTES = 120_000  # it is loaded with every look at the README
-WINDOW = ViewportSize(width=1000, height=760)
-QUERY = "?file_path=runs/demo.csv&refresh_every=5"
+WINDOW = ViewportSize(width=1000, height=870)
+QUERY = "?run=runs/demo.csv&smooth=0.9&refresh_every=5"
 
 
 def write_log(path: Path) -> None:
@@ -59,8 +59,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="plotsrv-picture-") as folder:
         write_log(Path(folder) / "runs" / "demo.csv")
         with Bench(Path(folder)).serving(plotsrv) as port:
-            picture(port, f"/training/convergence.png{QUERY}")  # the page has it ready then
-            image = small(screenshot(f"http://127.0.0.1:{port}/training/convergence{QUERY}"))
+            picture(port, f"/training/run.png{QUERY}")  # the page has it ready then
+            image = small(screenshot(f"http://127.0.0.1:{port}/training/run{QUERY}"))
     PAGE_PNG.write_bytes(image)
     print(f"tests/{PAGE_PNG.name}: {len(image) // 1000} kB")
 
