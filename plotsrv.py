@@ -964,7 +964,8 @@ def run_row(run: Run, root: str) -> Html:
     query = urllib.parse.urlencode({"run": run.name, "refresh_every": LIVE})
     values = [f"{'…' * (len(name) > 30)}{name[-30:]} {value:.4g}" for name, value in run.values] or [run.note]
     told = [run.state, ", ".join(values), run.format, moment(run.changed)]
-    name = h("th", h("a", run.name, href=f"{root}{RUN_PLOT}?{query}"), scope="row", title=run.note or None)
+    shown = os.path.basename(run.path) if run.name == "." else run.name  # a data folder that is a run itself
+    name = h("th", h("a", shown, href=f"{root}{RUN_PLOT}?{query}"), scope="row", title=run.note or None)
     return h("tr", name, [h("td", text) for text in told])
 
 
@@ -2763,8 +2764,19 @@ class RunList:
         """Make known what was found; where the look itself failed, the runs are those of before."""
         with self.lock:
             self.looked_at, self.left_out = time.monotonic(), found.left_out
-            if found.runs is not None:
-                self.runs = tuple(run for run in found.runs if self.folders.holds(run.path))
+            if found.runs is None:
+                return
+            runs = {run.path: replace(run, name=self.name_of(run.path)) for run in found.runs}
+            if found.left_out:  # another process may have known more
+                runs = {run.path: run for run in self.runs if os.path.exists(run.path)} | runs
+            self.runs = tuple(sorted((run for run in runs.values() if run.name), key=lambda run: -run.changed))
+
+    def name_of(self, path: str) -> str:
+        """What a browser is to send for a path: as short as finds it again; nothing where it would be refused."""
+        with contextlib.suppress(HTTPError, ValueError):
+            names = (self.folders.shown(path), path)
+            return next((name for name in names if self.folders.find(name, RUNS) == path), "")
+        return ""
 
     def latest(self) -> list[str]:
         """The path of the newest run, if there is one."""

@@ -100,7 +100,7 @@ def event_files(folder: Path) -> tuple[list[Path], list[str]]:
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if "tfevents" in entry.name and entry.is_file():
+                if "tfevents" in entry.name and entry.is_file(follow_symlinks=False):
                     files.append(folder / entry.name)
                 elif not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False):
                     below.append(entry.name)
@@ -191,7 +191,7 @@ def metric_files(folder: Path) -> list[Path]:
         for entry in sorted(entries, key=lambda entry: entry.name):
             if entry.is_dir(follow_symlinks=False):
                 found += metric_files(folder / entry.name)
-            elif entry.is_file() and not entry.name.startswith("."):
+            elif entry.is_file(follow_symlinks=False) and not entry.name.startswith("."):
                 found.append(folder / entry.name)
     return found
 

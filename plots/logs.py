@@ -28,7 +28,8 @@ __all__ = ["NoCurve", "glance", "log_files", "read_csv", "read_log"]
 
 HEAD_BYTES = 1 << 16  # by which a file is recognised, and what a glance reads of either end of a large one
 GLANCE_BYTES = 1 << 20  # a file up to this size is read whole by a glance, too
-DOCUMENT_BYTES = 1 << 26  # a document beyond this size is not glanced at
+DOCUMENT_BYTES = 1 << 24  # a JSON document beyond this size is not glanced at: this one takes a third of a second
+WORKBOOK_BYTES = 1 << 18  # nor an Excel file beyond this one, which takes a second
 TRIES = 3  # to read a file that is written anew
 LOOKED_AT = 20  # files of a folder that may be logs
 NO_CURVE = "no curve found in"
@@ -99,12 +100,17 @@ def beginning_of(file: BinaryIO) -> bytes:
 def curve_of_folder(folder: Path, look: "Look") -> pandas.DataFrame:
     """The curve of a run's folder, or of the newest log in any other folder."""
     kind, files = kind_of(folder)
-    files = files or likely_logs(folder)[:LOOKED_AT]
+    files = [file for file in files or likely_logs(folder)[:LOOKED_AT] if is_within(file, folder)]
     if (kind and kind.is_store) or not files:
         return curve_of_store(folder, look)
     if kind and kind.prefix:
         return beside({kind.prefix(folder, file): curve_of_file(file, look) for file in files})
     return first_curve(files, look)
+
+
+def is_within(file: Path, folder: Path) -> bool:
+    """Whether a file lies in a folder in truth: a link may lead to what nobody asked for."""
+    return os.path.realpath(file).startswith(os.path.join(os.path.realpath(folder), ""))
 
 
 def curve_of_store(folder: Path, look: "Look") -> pandas.DataFrame:
@@ -148,7 +154,7 @@ def ends(rule: "Rule", path: Path, head: str, file: BinaryIO) -> pandas.DataFram
         return rule.skim(path)
     if rule.reader:
         return skimmed(rule.reader(), file)
-    if os.fstat(file.fileno()).st_size > DOCUMENT_BYTES:
+    if os.fstat(file.fileno()).st_size > (WORKBOOK_BYTES if rule is WORKBOOKS else DOCUMENT_BYTES):
         raise NoCurve("it is too large to be looked at beside others; open it by itself")
     return rule.read(path, head)
 
@@ -193,11 +199,12 @@ def of_path(function: Callable[[Path], Any]) -> Callable[[Path, str], Any]:
 EVENTS = Rule(
     "TensorBoard events", of_path(events.recognises_events), of_path(events.read_events), skim=events.glance_events
 )
+WORKBOOKS = Rule("Excel", documents.is_workbook, of_path(documents.read_workbook))
 MLFLOW = Rule("MLflow", of_path(events.recognises_mlflow), of_path(events.read_mlflow))
 RULES = (
     EVENTS,
     MLFLOW,
-    Rule("Excel", documents.is_workbook, of_path(documents.read_workbook)),
+    WORKBOOKS,
     Rule("JSON", documents.is_document, of_path(documents.read_document)),
     Rule("JSON lines", texts.JsonLines.recognises, reader=texts.JsonLines),
     Rule("results.txt", texts.Headerless.recognises, reader=texts.Headerless),

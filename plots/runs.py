@@ -41,6 +41,7 @@ NO_LOG = re.compile(  # what stands beside logs in most projects, and would only
     r"|requirements[\w-]*|readme|licen[cs]e|notice|cmakelists|index|manifest|tsconfig|labels|classes)\.(json|txt)$"
 )
 STRUCTURED_FIRST = ("csv", "tsv", "jsonl", "ndjson", "json", "xlsx", "xls", "log", "out", "txt")
+UNSAYABLE = re.compile(r"[\x00-\x1f\ud800-\udfff]")  # in a name: no URL has a place for it
 NO_FOLDER = re.compile(r"^[._]|^(node_modules|site-packages)$")
 ENVIRONMENT = {"pyvenv.cfg", "conda-meta"}
 PART_FOLDER = re.compile(r"(?i)^(train(ing)?|val(id(ation)?)?|eval|test|dev)$")  # Keras writes events into two of these
@@ -244,7 +245,7 @@ class Search:
                     if len(entries) >= MOST_ENTRIES_OF_A_FOLDER:
                         self.crowded.append(folder)
                         break
-                    entries.append(entry)
+                    entries += [] if UNSAYABLE.search(entry.name) else [entry]
         except OSError:
             self.unreadable += 1
         self.entries += len(entries)

@@ -422,3 +422,10 @@ def test_real_logs_are_listed(tmp_path):
     assert told["version_0"] == ((("train_loss", 1.5),), "growing")
     assert told["out"] == ((("loss", 10 / 30),), "done")
     assert len(told) == 3
+
+
+def test_a_file_whose_name_no_url_can_say_is_left_out(tmp_path, glanced):
+    """Its page could not be asked for."""
+    for name in (b"bad\xff.csv", b"new\nline.csv", "schön 1.csv".encode()):
+        write(Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), name))))
+    assert found(tmp_path) == ["schön 1.csv"]

@@ -277,3 +277,28 @@ def test_the_form_for_several_runs_offers_all_of_them(runs):
     page = Tags(runs.page("/training/compare/form"))
     offered = {each["value"]: "checked" in each for each in page.all("input") if each["type"] == "checkbox"}
     assert list(offered)[:3] == ["latest", "*", "runs/a.csv"] and offered["*"] and not offered["latest"]
+
+
+def test_a_run_is_called_by_what_finds_it_again(runs, tmp_path_factory):
+    """Its path below the data folder; all of it where another data folder has the same; "." for such a folder."""
+    other = tmp_path_factory.mktemp("other")
+    (other / "runs").mkdir()
+    same = other / "runs" / "a.csv"
+    same.write_text("1")
+    runs.application.studio.folders.folders.append(str(other))
+    paths = [str(same), str(runs.folder / "runs/a.csv"), str(runs.folder), str(other / ".hidden/x.csv")]
+    found = [plotsrv.Run(path, "?", "CSV", -float(place)) for place, path in enumerate(paths)]
+    runs.application.studio.runs.accept(plotsrv.FoundRuns(tuple(found)))
+    assert [run.name for run in runs.application.studio.runs.runs] == [str(same), "runs/a.csv", "."]
+    assert f">{runs.folder.name}</a>" in runs.page("/")
+
+
+def test_a_look_that_did_not_reach_all_runs_takes_none_away(runs):
+    """Another process may have looked further before; what is gone is gone."""
+    runs.page("/")
+    newer = plotsrv.Run(str(runs.file("runs/d.csv")), "runs/d.csv", "CSV", time.time() + 1)
+    (runs.folder / "runs/b.csv").unlink()
+    runs.application.studio.runs.accept(plotsrv.FoundRuns((newer,), ("2 older logs were not looked at yet.",)))
+    assert [run.name for run in runs.application.studio.runs.runs] == ["runs/d.csv", "runs/a.csv", "runs/c.csv"]
+    runs.application.studio.runs.accept(plotsrv.FoundRuns((newer,)))
+    assert [run.name for run in runs.application.studio.runs.runs] == ["runs/d.csv"]
