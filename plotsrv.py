@@ -179,6 +179,7 @@ FILES_SHOWN = 200
 RUNS_SHOWN = 24  # in the gallery before the rest is folded
 GALLERY_SECONDS = 60  # after which a gallery with runs reloads itself
 RUNS_SECONDS = 2.0  # between two looks at which runs there are
+FAILED_LOOK_SECONDS = 60.0  # after which it is tried again: it may have kept a process busy until its deadline
 RUN_PLOT = "training/run"  # what shows one
 INPUTS_SHOWN = 5
 FILES_SCANNED = 20_000  # a home folder with a few environments in it is read in 0.1 s
@@ -2765,6 +2766,7 @@ class RunList:
         with self.lock:
             self.looked_at, self.left_out = time.monotonic(), found.left_out
             if found.runs is None:
+                self.looked_at += FAILED_LOOK_SECONDS
                 return
             runs = {run.path: replace(run, name=self.name_of(run.path)) for run in found.runs}
             if found.left_out:  # another process may have known more

@@ -226,12 +226,14 @@ def test_runs_are_looked_for_every_other_second_at_most(runs, monkeypatch):
     assert runs.renderer.looks == 2
 
 
-def test_a_look_that_fails_leaves_the_runs_of_before(runs):
-    """And the gallery tells why."""
+def test_a_look_that_fails_leaves_the_runs_of_before(runs, monkeypatch):
+    """And the gallery tells why; it is not tried again at once."""
+    monkeypatch.setattr(plotsrv, "RUNS_SECONDS", 0)
     runs.page("/")
     runs.application.studio.runs.accept(plotsrv.FoundRuns(left_out=("The render process died.",)))
+    looks = runs.renderer.looks
     page = runs.page("/")
-    assert "runs/a.csv" in page and "The render process died." in page
+    assert "runs/a.csv" in page and "The render process died." in page and runs.renderer.looks == looks
 
 
 # -- half-written files
