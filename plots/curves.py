@@ -225,12 +225,13 @@ def merged(table: pandas.DataFrame, x: str, columns: Columns) -> pandas.DataFram
     """The table with each point in one row.
 
     Rows without an x are left out: they hold no metric. Rows that follow each other with the same x become one where
-    they have no column in common, as those of training and of validation; others stay as they are, in their order.
+    they have no column in common but hidden ones (a time, a learning rate), as those of training and of validation;
+    others stay as they are, in their order.
     """
     if columns.gaps[x].numbers < len(table):
         table = table[~are_nan(columns.arrays[x])].reset_index(drop=True)
         columns = Columns(table)
-    values = [name for name in table.columns if role_of(name) != "x"]
+    values = [name for name in table.columns if role_of(name) not in ("x", "hidden") and name != WALL_TIME]
     told = any(columns.gaps[name].numbers == len(table) for name in values)  # in every row: none can be joined
     if told or not values or not columns.course(x).stays:
         return table

@@ -44,7 +44,7 @@ def as_number(text: str) -> float | None:
     if CELL.fullmatch(text):
         return float(text)
     if found := DURATION.fullmatch(text):
-        return 3600 * int(found[1] or 0) + 60 * int(found[2]) + float(found[3])
+        return 3600 * float(found[1] or 0) + 60 * float(found[2]) + float(found[3])
     return None
 
 

@@ -25,6 +25,10 @@ THOUSANDS = r"[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?"
 NOT_A_NUMBER = r"(?i:nan|inf(?:inity)?|n/a|none|null)(?![\w/])"
 MISSING = ("n/a", "none", "null")
 UNIT = r"(?:%|(?:[a-zA-Zµ]{1,3}|secs?|mins?|epochs?|tok(?:ens?)?|samples?|imgs?|images?)(?:/[a-zA-Z]+)?(?![\w@]))"
+MEASURES = (  # by their units: "step_avg: 93.58ms" is no metric, whatever its name says
+    ("time", re.compile(r"(?:[nuµm]?s|secs?|mins?|h)(?:/[a-zA-Z]+)?")),
+    ("memory", re.compile(r"[KMGT]i?B")),
+)
 NUMBER = re.compile(
     rf"(?<![\w@.])(?P<number>(?:(?<![\w)\]])[-+])?(?:{THOUSANDS}|{PLAIN}|{NOT_A_NUMBER}))(?!\d|:\d|\.\d|,\d)"
     rf"(?:{UNIT}|(?![\w@]))"
@@ -91,6 +95,9 @@ FULL_NAMES = {"ep": "epoch", "itr": "iteration", "it": "iteration", "global step
               "globalstep": "global_step", "total timesteps": "total_timesteps", "timestep": "timesteps"}  # fmt: skip
 
 BOOSTING = re.compile(r"^(?:\x01|\s)*\[(?P<n>\d+)\]\s+(?=\S)|^(?:\x01|\s)*(?P<n2>\d+):\s+(?=[a-zA-Z])")
+N_OF_ALL = re.compile(
+    r"^(?:[\s|:-]|\[?\x01\]?)*+[\[(]?\s*(?P<n>\d+)\s*/\s*(?P<all>\d+)\s*[\])]?(?=[\s:,|-])"  # [3/30] loss=0.5
+)
 EPOCH_AND_BATCH = re.compile(r"^\s*\[\s*(?P<n>\d+),\s*(?P<n2>\d+)\](?=\s*\w)")
 TWO_BRACKETS = re.compile(
     rf"(?:^|[\s\x01])(?:(?:{PARTS})[:\s]\s*)?\[\s*(?P<n>\d+)\s*/\s*(?P<all>\d+)\s*\]"
@@ -104,8 +111,9 @@ DARKNET_NAMES = ("loss", "avg loss", "rate", "seconds", "images")
 HEADING = re.compile(rf"(?i)(?:^|[\s\x01|-])((?:{PARTS})(?:\s*\|\s*(?:{PARTS}))+)\s*\|?\s*$")
 TABLE_ROW = re.compile(r"(?:.*\x01)?[\s|-]*(?P<key>[A-Za-z][^|\x01]*?)\s*\|(?P<cells>(?:\s*[^|\s]+\s*\|?)+)$")
 REPEATS = re.compile(r"(?i)best iteration is:?\s*$")
+SUMMARY = re.compile(r"['\"]train_runtime['\"]:")  # the last line of Hugging Face's Trainer is about the whole run
 
-NUMBERED = re.compile(r"\S*(?:[-_./]\d+\S*|\.[a-z]\w*)\s(?=\S)")  # ckpt_100.pt
+NUMBERED = re.compile(r"\S*(?:[-_./]\d++(?!'s)\S*|\.[a-z]\w*)\s(?=\S)")  # ckpt_100.pt
 PROSE = re.compile(r"(?i)(?<!\w)(from|to|than|improve[ds]?|decreased|increased|reached|below|above)(?!\w)")
 STRIPPED = " \t-\u2013\u2014*\u2022>\"'`.!~&+^\\("
 SEPARATOR = re.compile(r"(?P<sep>\s*(?:[:=\u2192]|->)+>?)?(?P<open>[\s\"'(\[{]*)$")
@@ -150,6 +158,8 @@ def reading_of(line: str, heading: tuple[str, ...] = ()) -> Reading:
         return Reading(heading=tuple(short(part.strip()) for part in found[1].split("|")))
     if REPEATS.search(text):
         return Reading(repeats=True)
+    if SUMMARY.search(text):
+        return Reading()
     if heading and (found := TABLE_ROW.match(text)) and (reading := table_row(found, heading)):
         return reading
     return Scan(text).reading
@@ -215,7 +225,7 @@ class Scan:
 
     def beginning(self) -> None:
         """Take the x that stands in brackets or before a colon, without a word."""
-        for pattern in (TWO_BRACKETS, EPOCH_AND_BATCH, BOOSTING, PROGRESS):
+        for pattern in (TWO_BRACKETS, EPOCH_AND_BATCH, BOOSTING, PROGRESS, N_OF_ALL):
             if found := pattern.search(self.text):
                 self.end = found.end()
                 break
@@ -229,6 +239,8 @@ class Scan:
             self.take_within("batch", found.span("n2"), None)
         elif pattern is BOOSTING:
             self.unsure.append(("iteration", found.span("n") if found["n"] else found.span("n2"), None))
+        elif pattern is N_OF_ALL:
+            self.unsure.append(("step", found.span("n"), found.span("all")))
         else:
             self.take_within("iter", found.span("n"), found.span("all"))
 
@@ -259,8 +271,8 @@ class Scan:
         role = role_of(key)
         if len(key) > LONGEST_KEY or len(words) > (WORDS_OF_A_KEY if strong else WORDS_OF_A_WEAK_KEY):
             return
-        if key.lower() in ("total", "remaining", "elapsed") and self.text[self.end - 1].isalpha():
-            key += " time"
+        if role == "other" and not is_telling(key):
+            key += next((f" {what}" for what, unit in MEASURES if unit.fullmatch(self.text, span[1], self.end)), "")
         if not strong and not is_fit(key, role, number):
             return
         name = named(self.part(), key)
@@ -354,10 +366,12 @@ class Scan:
                 note(reading, name, span, number)
         if telling:
             for name, span, total in self.unsure:
-                if reading.points and name_of(name) in FAMILIES["step"]:
-                    note(reading, name, span, self.text[slice(*span)])
-                else:
+                if not reading.points or name_of(name) not in FAMILIES["step"]:
                     self.take_x(name, span, total)
+                elif total:
+                    self.take_within(name, span, total)
+                else:
+                    note(reading, name, span, self.text[slice(*span)])
         if reading.within and not telling and not reading.within[2]:
             reading.within = None
 

@@ -2,19 +2,22 @@
 
 The vocabulary: a *record* says the values of some *names*; records of one *kind* have the same names. A record stands
 at a *point*: the values of all x columns. Records that follow each other at one point share a *row*, unless one of
-them says a name anew. A name that is *rare* has too few values to be a column yet.
+them says a name anew; a hidden one (a time, a learning rate) may stand in several of them, and the first value stays.
+Where one row *repeats* the point of another, as where an epoch is rounded, each further record there is a row by
+itself: nothing tells which of them it belongs to. A name that is *rare* has too few values to be a column yet.
 
 Nothing is copied to hand out a table, and what was handed out never changes: where a later record completes the last
 row, the columns that it completes move to other memory first.
 """
 
 import bisect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 
 import numpy
 import pandas
 
 from .growing import COPIED, LEAST_ROWS, ROOM, only_grows
+from .metrics import role_of
 
 MOST_COLUMNS = 2000  # names that never come again are no curves
 NOTED_NANS = 100  # of a column
@@ -50,14 +53,15 @@ def carried(values: Column, last: float) -> Column:
 
 
 class Records:
-    """All records so far, as a table that grows; a name with fewer than `fewest` values is rare."""
+    """All records so far, as a table that grows; a name with fewer than `fewest` values is rare, unless it is sure."""
 
-    def __init__(self, fewest: int = 1) -> None:
-        self.fewest = fewest
+    def __init__(self, fewest: int = 1, sure: Set[str] = frozenset()) -> None:
+        self.fewest, self.sure = fewest, sure
         self.rows = 0
         self.columns: dict[str, Cells] = {}
         self.point: dict[str, float] = {}  # of the last record
         self.filled = 0  # the names that the last row has, as bits
+        self.repeats = False  # the last row repeats the point of the one before
 
     def add(self, record: Mapping[str, float], point: Mapping[str, float]) -> None:
         """Take one record, which stands at a point."""
@@ -97,9 +101,8 @@ class Records:
         for x, values in points.items():
             told = begins & ~numpy.isnan(values)
             self.cells(x).put(rows[told], values[told])
-        for number, (names, values) in enumerate(kinds):
-            for name, column in zip(names, values.T, strict=True):
-                self.cells(name).put(rows[order == number], column)
+        for name, at, values in by_name(kinds, order):
+            self.cells(name).put(rows[at], values)
         self.rows = int(rows[-1]) + 1
         self.point = {x: float(values[-1]) for x, values in points.items()}
 
@@ -108,11 +111,11 @@ class Records:
         if name not in self.columns:
             if len(self.columns) >= MOST_COLUMNS:
                 return Cells(0)
-            self.columns[name] = Cells(1 << len(self.columns))
+            self.columns[name] = Cells(0 if role_of(name) == "hidden" else 1 << len(self.columns))
         return self.columns[name]
 
     def beginnings(self, bits: Sequence[int], order: numpy.ndarray, points: Mapping[str, Column]) -> numpy.ndarray:
-        """Which records begin a row: those at another point than the one before, or with a name that the row has."""
+        """Which records begin a row: those at another point than the one before, or to which the row is closed."""
         begins, nowhere = numpy.zeros(len(order), bool), numpy.ones(len(order), bool)
         for x, values in points.items():
             before, missing = numpy.concatenate([[self.point.get(x, numpy.nan)], values[:-1]]), numpy.isnan(values)
@@ -122,20 +125,20 @@ class Records:
         kinds, last = order.tolist(), -2
         for record in numpy.flatnonzero(~begins).tolist():
             if record - 1 != last and record:
-                self.filled = bits[kinds[record - 1]]
+                self.filled, self.repeats = bits[kinds[record - 1]], False
             more = bits[kinds[record]]
-            begins[record] = self.filled & more
+            begins[record] = self.repeats = self.repeats or bool(self.filled & more)
             self.filled = more if begins[record] else self.filled | more
             last = record
         if last != len(order) - 1:
-            self.filled = bits[kinds[-1]]
+            self.filled, self.repeats = bits[kinds[-1]], False
         return begins
 
     def table(self) -> pandas.DataFrame:
         """All rows, in the memory in which they are kept; attrs["nans"] tells where the log itself says NaN."""
         xs = sorted(self.point.keys() & self.columns.keys(), key=lambda x: (self.columns[x].since, x))
         names = [*xs, *(name for name in self.columns if name not in self.point)]
-        shown = {name: self.columns[name] for name in names if self.columns[name].count >= self.fewest}
+        shown = {name: self.columns[name] for name in names if name in self.sure or self.is_frequent(name)}
         columns = {name: cells.first(self.rows) for name, cells in shown.items()}
         table = pandas.DataFrame(columns, copy=COPIED)
         nans = {name: cells.nans for name, cells in shown.items() if cells.nans}
@@ -145,6 +148,10 @@ class Records:
             nans = {name: [row - bisect.bisect(empty, row) for row in rows] for name, rows in nans.items()}
         table.attrs["nans"] = {name: tuple(rows) for name, rows in nans.items()}
         return table
+
+    def is_frequent(self, name: str) -> bool:
+        """Whether a name has values enough to be a column."""
+        return name in self.columns and self.columns[name].count >= self.fewest
 
     def empty_rows(self, shown: Mapping[str, "Cells"]) -> list[int]:
         """The rows in which nothing stands but rare names."""
@@ -156,11 +163,25 @@ class Records:
         return rows.tolist()
 
 
+def by_name(kinds: Sequence[Kind], order: numpy.ndarray) -> Iterator[tuple[str, Rows, Column]]:
+    """For each name, which of the records say it, in their order, and what they say."""
+    said: dict[str, list[tuple[Rows, Column]]] = {}
+    for number, (names, values) in enumerate(kinds):
+        at = numpy.flatnonzero(order == number)
+        for name, column in zip(names, values.T, strict=True):
+            said.setdefault(name, []).append((at, column))
+    for name, parts in said.items():
+        at, column = (numpy.concatenate(each) for each in zip(*parts, strict=True))
+        in_order = numpy.argsort(at, kind="stable")
+        yield name, at[in_order], column[in_order]
+
+
 class Cells:
     """What the rows have in one column: the first few each by itself, more of them in a buffer."""
 
     def __init__(self, bit: int) -> None:
-        self.bit = bit
+        self.bit = bit  # by which a record that says the name anew is known; 0 where it may
+        self.last = -1  # the last row that is filled
         self.since = 0  # the first row
         self.count = 0
         self.nans: list[int] = []  # the first rows in which the log itself says NaN
@@ -170,9 +191,12 @@ class Cells:
         self.whole_numbers = Buffer(numpy.int64)  # the same, as long as there is no other and no gap
 
     def put(self, rows: numpy.ndarray, values: Column) -> None:
-        """Fill rows, which rise and are not filled yet."""
+        """Fill rows, none of which is above the last one that is filled; the first value for a row stays."""
+        fresh = numpy.diff(rows, prepend=self.last) > 0
+        rows, values = (rows, values) if fresh.all() else (rows[fresh], values[fresh])
         if not len(rows):
             return
+        self.last = int(rows[-1])
         self.since = self.since if self.count else int(rows[0])
         self.count += len(rows)
         if len(self.nans) < NOTED_NANS:

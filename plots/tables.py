@@ -26,7 +26,8 @@ from .curves import NAN, role_of
 from .decoding import cleaned, complete, encoding_of, settled_line
 from .growing import NoCurve
 
-SEPARATORS = ",\t;"
+SEPARATORS = ",\t;|"
+OFTEN_NONE = "|"  # a separator that stands between the words of many a log, too
 TABLE_SUFFIXES = (".csv", ".tsv")
 LINES_LOOKED_AT = 100  # of a table's beginning
 LINES_ABOVE = 20  # in which a header is looked for
@@ -73,9 +74,9 @@ def number_of(cell: Any) -> float | None:
     """
     if isinstance(cell, (bool, numpy.bool_)):
         return None
-    if cell is None or cell is pandas.NaT or isinstance(cell, (int, float, numpy.number)):
+    if cell is None or cell is pandas.NaT or isinstance(cell, (float, numpy.number)):
         return numpy.nan if cell is None or cell is pandas.NaT else float(cell)
-    text = str(cell).strip()
+    text = str(cell).strip()  # also of an int, which may be beyond all floats: as text it is infinite
     if text in WORDS_FOR_NOTHING:
         return numpy.nan
     if clock := CLOCK.fullmatch(text):
@@ -174,6 +175,8 @@ def dialect_from(header: str, lines: Sequence[str], separator: str, fewest: int 
     good = [row for row in rows if len(row) >= fewest and any(map(is_number, row))]
     if len(good) < len(rows) * LEAST_SHARE or rows[:1] != good[:1]:
         return None
+    if separator in OFTEN_NONE and not is_filled(names, good):
+        return None
     if good and sum(len(row) == len(names) + 1 and row[-1] != "" for row in good) > len(good) * LEAST_SHARE:
         names.insert(0, "")  # the index has no name, not even an empty one
     labels = [row[0] for row in good if row[0].strip() and not is_number(row[0]) and not DATE.match(row[0])]
@@ -183,6 +186,13 @@ def dialect_from(header: str, lines: Sequence[str], separator: str, fewest: int 
     labelled = len(set(labels)) > len(good) * LEAST_SHARE  # those of a run are all alike
     parts = parts_in(names, good)
     return Dialect(separator, header, tuple(names), decimal, len(good), labelled and parts[0] != names[0], parts)
+
+
+def is_filled(names: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Whether each of some rows has a number, or nothing, below each name, and one of the names is an x."""
+    cells = [cell.strip() for row in rows for cell in row]
+    is_square = {len(row) for row in rows} == {len(names)}
+    return is_square and any(role_of(name) == "x" for name in names) and None not in map(number_of, cells)
 
 
 def cells_of(line: str, separator: str) -> list[str]:

@@ -4,6 +4,10 @@ The vocabulary: the *shape* of a line is what is left without its numbers and bl
 found out once (`lines.reading_of`) and makes a *plan*: one regular expression for the numbers of all such lines. What
 is said of x holds for the lines below, until x is said anew.
 
+A log is one of a run where a loss or a score has FEWEST values. What else is a column of it? A name that has as many,
+and one that is *sure*: in its line, there is an x, a loss or a score. So the first validation shows as soon as it is
+printed, and settings never do.
+
 The rule: a log is read in pieces as it would be read at once, wherever the pieces end.
 """
 
@@ -31,6 +35,7 @@ BLOCK_LINES = 1 << 17  # read at a time
 FEWEST = 3  # values of a name; settings and results have fewer
 SHAPES = 20_000  # remembered
 PLANS = 16  # of one shape
+ONCE = re.compile(r"(?i)(?<![a-z])(best|final)(?![a-z])")  # said when all is over
 LEAST_SHARE = 0.2  # of the rows, which a loss has that is drawn over them
 DIGITS = re.compile(r"[-+.\d]+")
 TELLING_WORDS = re.compile(r"(?i)loss|acc|epoch|step|iter|score|error|reward")  # worth a look among many sentences
@@ -48,7 +53,8 @@ class FreeText:
     def __init__(self) -> None:
         self.shapes = Shapes()
         self.axes = Axes()
-        self.records = Records(FEWEST)
+        self.sure: set[str] = set()  # the names that count from their first value on
+        self.records = Records(FEWEST, self.sure)
         self.by = ""  # what its rows are: of "x", or of "row" where a curve was there before any x
 
     @staticmethod
@@ -69,6 +75,7 @@ class FreeText:
         found = self.shapes.read(lines)
         points = self.axes.points(found, len(lines))
         kinds, start = kinds_of(found), 0
+        self.sure.update(*(plan.sure for plan, _, _ in found))
         telling = [kind for kind in kinds if has_loss_or_score(kind.names)]
         if not self.by:
             start = min((first_number(values) for values in points.values()), default=len(lines))
@@ -76,7 +83,7 @@ class FreeText:
             if has_curve(self.records):
                 self.by = "row"
             elif start < len(lines):
-                self.by, self.records = "x", Records(FEWEST)  # above the first x, there are settings
+                self.by, self.records = "x", Records(FEWEST, self.sure)  # above the first x, there are settings
         if self.by == "row":
             self.records.take(telling, {}, start, len(lines))
         elif self.by == "x":
@@ -88,7 +95,7 @@ class FreeText:
         nans = table.attrs["nans"]
         values = [name for name in table.columns if name not in self.axes.names]
         least = "" if self.by == "x" else "loss"
-        if not any(is_curve(name, least) for name in values):
+        if not any(is_curve(name, least) and self.records.is_frequent(name) for name in values):
             raise NoCurve(
                 f"no loss or score has {FEWEST} values that follow each other; if it is a log that has just begun, "
                 "wait for its first rows"
@@ -127,7 +134,7 @@ def has_loss_or_score(names: Sequence[str]) -> bool:
 
 def has_curve(records: Records) -> bool:
     """Whether a loss has enough values for a curve over the rows."""
-    return any(cells.count >= FEWEST and is_curve(name, "loss") for name, cells in records.columns.items())
+    return any(records.is_frequent(name) and is_curve(name, "loss") for name in records.columns)
 
 
 def is_curve(name: str, least: str) -> bool:
@@ -237,6 +244,8 @@ class Plan:
         self.line = line
         self.repeats = reading.repeats
         self.names = tuple(name for name, _ in reading.values)
+        tells = reading.points or reading.within or any(map(is_telling, self.names))
+        self.sure = [name for name in self.names if tells and not ONCE.search(name)]
         spans = [span for _, span in reading.values if isinstance(span, tuple)]
         spans += [span for _, span in (*reading.points, *reading.totals)] + list(reading.shares.values())
         spans += [span for span in (*(reading.within or ())[1:], *(reading.progress or ())) if span]

@@ -88,6 +88,12 @@ TABLES = {
         },
         {"x": "step", "xs": ("step", "epoch", "row")},
     ),
+    "times and rates in the rows of training and of validation: the first ones stay": (
+        "metrics.csv",
+        "step,train_loss,val_loss,lr,time\n1,1.5,,0.5,10\n1,,1.25,0.5,12\n2,1.0,,0.25,20\n2,,0.5,0.25,22\n",
+        {"step": [1, 2], "train_loss": [1.5, 1], "val_loss": [1.25, 0.5], "lr": [0.5, 0.25], "time": [10, 20]},
+        {"x": "step"},
+    ),
     "YOLOv5: padded cells": (
         "results.csv",
         "               epoch,      train/box_loss,     metrics/mAP_0.5\n"
@@ -198,6 +204,24 @@ TABLES = {
         {"step": [1, 2], "loss": [0.5, 0.25], "acc": [50, 75.5]},
         {"x": "step"},
     ),
+    "a number beyond all floats": (
+        "huge.csv",
+        f"epoch,loss\n1,{'9' * 400}\n2,-{'9' * 400}\n3,0.5\n",
+        {"epoch": [1, 2, 3], "loss": [inf, -inf, 0.5]},
+        {"x": "epoch"},
+    ),
+    "a header in Latin-1": (
+        "latin.csv",
+        "epoch,loss,pr\xe9cision\n1,0.5,0.25\n2,0.25,0.75\n".encode("latin-1"),
+        {"epoch": [1, 2], "loss": [0.5, 0.25], "pr\ufffdcision": [0.25, 0.75]},
+        {"x": "epoch"},
+    ),
+    "bars between the cells": (
+        "run.txt",
+        "epoch | loss | acc\n1 | 0.5 | 0.25\n2 | 0.25 |\n3 | 0.125 | 0.75\n",
+        {"epoch": [1, 2, 3], "loss": [0.5, 0.25, 0.125], "acc": [0.25, None, 0.75]},
+        {"x": "epoch", "format": "CSV"},
+    ),
     "a quotation mark that is never closed": (
         "note.csv",
         'epoch,loss,note\n1,0.5,"a\n2,0.25,b\n',
@@ -232,6 +256,13 @@ def test_a_glance_at_a_large_file_reads_its_ends(tmp_path):
     assert table["step"].iloc[[0, -1]].tolist() == [0, 199_999]
     assert len(table) < 30_000
     assert table.attrs["whole"] is False
+
+
+def test_bars_in_sentences_are_no_table(tmp_path):
+    """Where a number stands beside words, it is text with keys."""
+    lines = [f"epoch {n} | loss 0.{n} | acc 0.5\n" for n in range(1, 5)]
+    table = logs.read_log(saved(tmp_path, "run.csv", "epoch | loss | acc\n" + "".join(lines)))
+    assert (table.attrs["format"], table["loss"].tolist()) == ("text", [0.1, 0.2, 0.3, 0.4])
 
 
 def test_whole_numbers_without_a_gap_stay_whole(tmp_path):
@@ -695,3 +726,15 @@ def test_a_file_that_is_written_anew_while_it_is_read_is_read_again(tmp_path, mo
 
     monkeypatch.setattr(growing, "complete_lines", written_anew)
     assert columns_of(logs.read_log(path))["loss"] == [8 - step for step in range(9)]
+
+
+@pytest.mark.parametrize("name", ["metrics.csv", "anything.csv", "events.out.tfevents.1"])
+def test_a_link_in_a_folder_is_not_followed(tmp_path, name):
+    """It may lead out of what the folder's reader may see."""
+    outside = saved(tmp_path, "outside.csv", "step,loss\n1,0.5\n2,0.25\n")
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / name).symlink_to(outside)
+    for look in (logs.read_log, logs.glance):
+        with pytest.raises(logs.NoCurve, match="no log of a run in it"):
+            look(folder)

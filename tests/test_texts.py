@@ -95,8 +95,14 @@ FORMATS = {
         "Iteration",
         {"test/loss": "v", "loss": 2.5, "train/loss": "v", "lr": 0.003},
     ),
+    "a step of all": (["[{n}/4] loss={v} | dev-acc=0.5"], "step", {"loss": "v", "dev-acc": 0.5}),
+    "a step of all behind a date": (["[2024-01-01 10:00:00] {n}/4: loss {v}"], "step", {"loss": "v"}),
     "XGBoost": (["[{n}]\ttrain-logloss:{v}\teval-auc:0.93"], "iteration", {"train-logloss": "v", "eval-auc": 0.93}),
-    "LightGBM": (["[{n}]\ttraining's binary_logloss: {v}"], "iteration", {"training's binary_logloss": "v"}),
+    "LightGBM": (
+        ["[{n}]\ttraining's binary_logloss: {v}\tvalid_1's auc: 0.94"],
+        "iteration",
+        {"training's binary_logloss": "v", "valid_1's auc": 0.94},
+    ),
     "LightGBM's cv": (["[{n}]\tcv_agg's auc: {v} + 0.016"], "iteration", {"cv_agg's auc": "v"}),
     "CatBoost": (["{n}:\ttest: {v}\tbest: {v} (10)\ttotal: 130ms"], "iteration", {"test": "v", "best": "v"}),
     "scikit-learn": (
@@ -217,10 +223,33 @@ def test_a_total_is_told():
     """n/N says where x ends; a settings line of the same look does not."""
     table = read("warmup_step:1/20\n" + repeated("step:{n}/20000 train_loss:{v}"))
     assert (table.attrs["total"], list(table)) == (20000, ["step", "train_loss"])
+    assert read(repeated("[{n}/4] loss={v}")).attrs["total"] == 4
+
+
+def test_a_validation_and_its_training_are_one_row():
+    """Times and rates that both lines say, by their names or their units, keep them not apart; the first ones stay."""
+    table = read(
+        repeated("step:{n}/9 train_loss:{v} train_time:{n}0ms step_avg:{n}ms", times=3)
+        + "step:3/9 val_loss:0.5 train_time:31ms step_avg:4ms\nstep:4/9 train_loss:4 train_time:40ms step_avg:5ms\n"
+    )
+    assert table["step"].tolist() == [1, 2, 3, 4]
+    assert values(table, "val_loss") == [None, None, 0.5, None]
+    assert table["train_time"].tolist() == [10, 20, 30, 40]
+    assert table["step_avg time"].tolist() == [1, 2, 3, 5]
+
+
+def test_a_validation_shows_as_soon_as_it_is_printed():
+    """What stands in a line with an x, a loss or a score counts from its first value on, once there is a curve."""
+    lines = repeated("iter {n}: loss {v}", times=3)
+    assert values(read(lines + "step 3: val loss 0.5\n"), "val loss") == [None, None, 0.5]
+    assert values(read(lines + "Validation accuracy: 0.5\n"), "Validation accuracy") == [None, None, 0.5]
+    assert values(read(lines + "epoch 1 entropy: 0.5\n"), "entropy")[-1] == 0.5
+    assert list(read(lines + "seed: 1337\nsaved: 12\n")) == ["iter", "loss"]
+    assert list(read(lines + "best val loss 0.5\nfinal accuracy: 0.9\n")) == ["iter", "loss"]
 
 
 def test_settings_above_the_first_x_are_no_curve():
-    """What is said before the first x, and names with fewer than three values, are left out."""
+    """What is said before the first x, and the best value at the end, are left out."""
     table = read("seed:1337 lr: 0.1\nn_layers 12\n" * 5 + repeated("step {n} loss {v}") + "best_loss 0.5\n")
     assert list(table) == ["step", "loss"]
     assert len(table) == 4
@@ -239,6 +268,15 @@ def test_records_without_a_step_are_numbered():
     table = read("".join(f"{{'loss': '{n}.25', 'grad_norm': 2.2, 'epoch': '0.0{n // 40}'}}\n" for n in range(100)))
     assert table.attrs["x"] == "row"
     assert table["loss"].tolist() == [n + 0.25 for n in range(100)]
+
+
+def test_a_rounded_epoch_does_not_say_where_a_validation_belongs():
+    """Where several rows are at one epoch, it is a row by itself; the summary at the end is none."""
+    train, validation = "{'loss': 1.5, 'epoch': 0.1}\n", "{'eval_loss': 0.5, 'eval_runtime': 7, 'epoch': 0.1}\n"
+    table = read(4 * train + validation + 4 * train + "{'train_runtime': 9, 'train_loss': 3, 'epoch': 0.1}\n")
+    assert (table.attrs["x"], values(table, "eval_loss")) == ("row", [*[None] * 4, 0.5, *[None] * 4])
+    assert values(table, "loss") == [*[1.5] * 4, None, *[1.5] * 4]
+    assert list(table) == ["epoch", "loss", "eval_loss", "eval_runtime"]
 
 
 def test_names_with_digits_are_told_apart():
@@ -321,12 +359,14 @@ def test_the_iter_of_a_validation_is_its_length():
 def test_the_step_of_a_validation_is_an_epoch():
     """MMEngine's validation says its epoch as step."""
     table = read(
-        '{"loss": 3, "epoch": 1, "iter": 8, "step": 8}\n{"loss": 2, "epoch": 1, "iter": 16, "step": 16}\n'
-        '{"accuracy/top1": 50, "step": 1}\n{"loss": 1, "epoch": 2, "iter": 24, "step": 24}\n',
+        '{"loss": 3, "time": 1, "epoch": 1, "iter": 8, "step": 8}\n'
+        '{"loss": 2, "time": 2, "epoch": 1, "iter": 16, "step": 16}\n{"accuracy/top1": 50, "time": 9, "step": 1}\n'
+        '{"loss": 1, "time": 3, "epoch": 2, "iter": 24, "step": 24}\n',
         texts.JsonLines,
     )
     assert table["step"].tolist() == [8, 16, 24]
     assert values(table, "accuracy/top1") == [None, 50, None]
+    assert table["time"].tolist() == [1, 2, 3]
 
 
 def test_json_lines_are_recognised():
@@ -389,9 +429,9 @@ def test_spaced_tables_are_read():
 def test_durations_become_seconds():
     """fastai's console has minutes and seconds, and #na# for what is missing."""
     text = "epoch     train_loss  valid_loss  time  \n0         0.5         #na#        01:10   \n1   0.4  0.3  00:11\n"
-    table = read(text, texts.SpacedTable)
-    assert table["time"].tolist() == [70, 11]
-    assert values(table, "valid_loss") == [None, 0.3]
+    table = read(text + f"2  0.3  0.2  {'9' * 400}:00\n", texts.SpacedTable)
+    assert table["time"].tolist() == [70, 11, math.inf]
+    assert values(table, "valid_loss") == [None, 0.3, 0.2]
 
 
 # -- in pieces
@@ -402,6 +442,8 @@ LOG = st.lists(
             lambda line: st.integers(0, 5).map(lambda n: line.format(n=n, v=n + 0.5))
         ),
         st.sampled_from(["", "Early stopping, best iteration is:", "{'loss': nan}", '{"step": 1, "loss": 2}']),
+        st.sampled_from(["step 1 loss 1 lr nan", "step 1 val loss 2 lr 3", "step 1 acc 1 lr 5", "best loss 3", "lr 7"]),
+        st.sampled_from(['{"step": 1, "loss": 1, "lr": 2}', '{"step": 1, "acc": 1, "lr": 3}', '{"step": 1, "lr": 4}']),
         st.text("0123456789.,:=-+/[](){}|%enaif \t'\"loss", max_size=30),
         st.text(max_size=20).map(lambda text: text.replace("\n", " ")),
     ),
