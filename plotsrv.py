@@ -164,6 +164,7 @@ TEXT_CHARACTERS = 4096
 NUMBER_CHARACTERS = 256
 OUTPUT_BYTES = 64 * 1024  # of what a plot prints
 CACHE_BYTES = 64 * 1024 * 1024
+KEPT_BYTES = 16 * 1024 * 1024  # of one drawing; the numbers of ten million points are made anew each time
 DIGEST_BYTES = 128 * 1024  # so much of a file's beginning and end is looked at where its time might deceive
 TICK_SECONDS = 0.02  # file systems keep times in steps of up to 10 ms (Linux, HZ=100)
 ONCE_BYTES = 1024 * 1024  # of drawings that nobody has asked for a second time
@@ -1172,7 +1173,7 @@ def plot_page(asked: Asked, showing: Showing, root: str) -> str:
     said = caption(asked, showing, refresh)
     body.append(h("p", h("small", said)) if said else None)
     body += [h("p", h("small", note)) for note in (shown.notes if shown else ())]
-    body.append(lens_part(asked, root) if shown and not shown.own else None)
+    body.append(lens_part(asked, root) if shown and not shown.own and has_figures() else None)
     body.append(freshness_part(showing))
     body.append(links_part(asked, shown, root))
     told = drawing or shown
@@ -1239,8 +1240,8 @@ def query_text(asked: Asked, **changed: str) -> str:
 # The lens as links: a field, what it is called, and its texts with their labels; an empty text leaves the figure as is.
 LENS_LINKS = {
     "smooth": ("Smoothing", {"": "off", "0.6": "0.6", "0.9": "0.9", "0.99": "0.99"}),
-    "logx": ("Log x", {"": "off", "1": "on"}),
-    "logy": ("Log y", {"": "off", "1": "on"}),
+    "logx": ("Log x", {"": "as it is", "1": "on", "0": "off"}),
+    "logy": ("Log y", {"": "as it is", "1": "on", "0": "off"}),
     "last": ("Points", {"": "all", "50%": "last 50%", "10%": "last 10%"}),
     "xlim": ("x", {"": "all"}),
     "ylim": ("y", {"": "all", "0:": "from 0"}),
@@ -1317,7 +1318,8 @@ def progress_part(started: float, good: Drawing | None) -> Html:
 def links_part(asked: Asked, shown: Drawing | None, root: str) -> Html:
     """Links to the form and to the picture alone, with the same arguments; defaults are left out."""
     address, query = root + urllib.parse.quote(asked.plot.path), query_text(asked)
-    endings = ["png"] if shown and shown.own else FORMATS  # .png serves any picture that is one already
+    endings = FORMATS if has_figures() else IMAGE_TYPES
+    endings = {"png": ""} if shown and shown.own else endings  # .png serves any picture that is one already
     links = [h("a", "Form", href=f"{address}/form{query}")] if any(leaves(asked.plot.fields)) or query else []
     if not links:
         links = [h("a", "Settings", href=f"{address}/form")]
@@ -1610,13 +1612,16 @@ class Studio:
     def paths_found(self, leaf: Field, text: str) -> list[str]:
         """The paths that one text stands for: several where it is a pattern, and the field takes several."""
         assert leaf.paths is not None
-        if leaf.multiple and re.search(r"[*?[]", text):
-            found = self.runs.matching(text) if leaf.paths == RUNS else []
-            found = found or [path for path, _ in self.folders.files([text])]
-            return found[:FILES_SHOWN] or [self.folders.find(text, leaf.paths)]
+        awaited = os.path.join(self.folders.folders[0], "a training log")
         if leaf.paths == RUNS and text == LATEST:
-            return self.runs.latest() or [os.path.join(self.folders.folders[0], "a training log")]
-        return [self.folders.find(text, leaf.paths)]
+            return self.runs.latest() or [awaited]
+        path = self.folders.find(text, leaf.paths)
+        if not (leaf.multiple and re.search(r"[*?[]", text)) or os.path.lexists(path):
+            return [path]
+        found = self.runs.matching(text) if leaf.paths == RUNS else []
+        if leaf.paths == RUNS and text == "*":  # all runs, and nothing else
+            return found[:FILES_SHOWN] or [awaited]
+        return (found or [path for path, _ in self.folders.files([text])])[:FILES_SHOWN] or [path]
 
     def paths_sent(self, leaf: Field, text: str) -> list[str]:
         """What a free text has that a plot could make a path of; refused where that would lead outside."""
@@ -1691,7 +1696,8 @@ class Studio:
         """Keep what came of a drawing, also where nobody has waited for it."""
         self.gallery.watch(drawing.code)
         self.rhythms.see(drawing.inputs)
-        self.cache.keep(key, version, drawing)
+        if len(drawing.image) <= KEPT_BYTES:
+            self.cache.keep(key, version, drawing)
 
     def choices(self, asked: Asked) -> dict[str, list[tuple[str, str]]]:
         """For each field that takes a file: the files there are, newest first, with size and age."""
@@ -2299,17 +2305,22 @@ def draw(job: Job) -> Drawing:
 def drawing_of(call: Callable[[], Any], format: str, asked: Mapping[str, Any]) -> Drawing:
     """Call a plot, change its figure as the lens asks, and make a picture of it, or a table of its lines."""
     figures = shipped_module("figures", PlainFigures)
+    given = {name: value for name, value in asked.items() if name != "thin"}
     asked = {"width": None, "height": None, "dpi": None, "thin": True, **asked}
     width, height, dpi, thin = (asked.pop(name) for name in ("width", "height", "dpi", "thin"))
     lens = lens_of(figures, asked)
     with lens.theme_context(), figures.thinning(thin) as thinned:
         returned = call()
         if own := own_picture_of(returned, format):
-            return Drawing(*own, own=True)
+            names = ", ".join(name for name, value in given.items() if value not in (None, "", 0))
+            notes = [f"Not applied: {names}. This plot makes its picture itself."] if names else []
+            return Drawing(*own, own=True, notes=tuple(notes))
         figure = canvas_of(returned)
         notes = [*figures.notes_of(figure), *lens.apply(figure)]
         if format in DATA_TYPES:
             table = figures.csv_of(figure) if format == "csv" else figures.json_of(figure, notes)
+            if not table.strip():
+                raise WrongFormat("There are no lines in this figure, and so no numbers of them.")
             return Drawing(table, DATA_TYPES[format])
         picture = picture_of(returned, format, width, height, dpi, thinned.fit)
         notes = [sendable(note) for note in (*notes, *thinned.notes)]
@@ -2563,6 +2574,11 @@ def shipped(module: str) -> Source:
     return Source(os.path.join(folder, f"{module}.py"), folder, SHIPPED, module)
 
 
+def has_figures() -> bool:
+    """Is there what changes figures, and what tells their numbers?"""
+    return os.path.exists(shipped("figures").file)
+
+
 def sources_in(root: Root) -> Iterator[Source]:
     """The plot files of a root, sub-folders too; hidden ones and those that begin with _ are left out."""
     if root.path.endswith(".py"):
@@ -2782,12 +2798,12 @@ class RunList:
 
     def latest(self) -> list[str]:
         """The path of the newest run, if there is one."""
-        self.refresh(SLOW_SECONDS if self.looked_at < 0 else 0)
+        self.refresh(GLANCE_SECONDS if self.runs else SLOW_SECONDS)
         return [run.path for run in self.runs[:1]]
 
     def matching(self, pattern: str) -> list[str]:
         """The paths of the runs whose names match, newest first."""
-        self.refresh(SLOW_SECONDS if self.looked_at < 0 else 0)
+        self.refresh(GLANCE_SECONDS if self.runs else SLOW_SECONDS)
         return [run.path for run in self.runs if fnmatch.fnmatch(run.name, pattern)]
 
     def choices(self, several: bool) -> list[tuple[str, str]]:
@@ -4741,7 +4757,7 @@ class PlainFigures:
 
     @staticmethod
     def headline(figure: Any) -> str:
-        return ""
+        return next(filter(None, (axes.get_title() for axes in figure.axes)), "").partition("\n")[0][:80]
 
     @staticmethod
     def notes_of(figure: Any) -> list[str]:

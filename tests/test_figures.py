@@ -386,3 +386,28 @@ def test_too_many_pixels_are_refused_before_drawing(monkeypatch):
     monkeypatch.setattr(fig, "savefig", lambda *args, **kwargs: pytest.fail("it was drawn"))
     with pytest.raises(ValueError, match="10000 x 10000 pixels"):
         picture(fig)
+
+
+# -- the lens, and the numbers
+
+
+def test_a_picture_that_a_plot_makes_itself_tells_that_nothing_is_applied():
+    """Neither smoothing nor size; at the defaults it says nothing."""
+    asked = {"smooth": 0.9, "logx": None, "xlim": "", "width": 300, "thin": True}
+    drawing = plotsrv.drawing_of(lambda: plotsrv.figure_bytes(figure())[0], "png", asked)
+    assert drawing.own and drawing.notes == ("Not applied: smooth, width. This plot makes its picture itself.",)
+    assert plotsrv.drawing_of(lambda: plotsrv.figure_bytes(figure())[0], "png", {"smooth": 0, "thin": True}).notes == ()
+
+
+def test_a_figure_without_lines_has_no_numbers():
+    """It says so, rather than giving an empty file."""
+    with pytest.raises(plotsrv.WrongFormat, match="no lines"):
+        plotsrv.drawing_of(Figure, "csv", {})
+    assert plotsrv.drawing_of(figure, "csv", {}).image.startswith(b"x,")
+
+
+def test_each_wrong_text_of_the_lens_is_told_at_its_field():
+    """All of them at once."""
+    with pytest.raises(plotsrv.FormErrors) as wrong:
+        plotsrv.drawing_of(figure, "png", {"xlim": "a", "theme": "drak", "smooth": 0.5})
+    assert set(wrong.value.errors) == {"xlim", "theme"} and "dark" in wrong.value.errors["theme"]

@@ -304,3 +304,33 @@ def test_a_look_that_did_not_reach_all_runs_takes_none_away(runs):
     assert [run.name for run in runs.application.studio.runs.runs] == ["runs/d.csv", "runs/a.csv", "runs/c.csv"]
     runs.application.studio.runs.accept(plotsrv.FoundRuns((newer,)))
     assert [run.name for run in runs.application.studio.runs.runs] == ["runs/d.csv"]
+
+
+def test_a_name_with_brackets_is_a_name_before_it_is_a_pattern(runs):
+    """As hydra writes them: the run that was chosen in the form is drawn, and not one that the pattern matches."""
+    runs.renderer.runs.append(run_in(runs, "runs/lr0/log.csv"))
+    runs.renderer.runs.append(run_in(runs, "runs/lr[0.1]/log.csv"))
+    assert texts_of(runs, "/training/compare?runs=runs/lr[0.1]/log.csv") == ("runs", ["runs/lr[0.1]/log.csv"])
+
+
+def test_all_runs_are_awaited_where_there_are_other_files_only(site):
+    """Nobody means those."""
+    site.file("readme.md")
+    assert "Waiting for a training log" in site.page("/training/compare", status=404)
+
+
+def test_the_numbers_of_a_huge_figure_are_not_kept(site, monkeypatch):
+    """They would stay in the server's memory."""
+    monkeypatch.setattr(plotsrv, "KEPT_BYTES", 10)
+    site.reads(site.file("a.csv"), image=b"x,y\n" * 10)
+    for _ in range(2):
+        assert site.get("/mine/log.csv?file_path=a.csv").status == 200
+    assert len(site.renderer.jobs) == 2
+
+
+def test_the_latest_run_is_looked_for_before_it_is_told(runs, monkeypatch):
+    """After a night, too, it is not that of the evening."""
+    runs.page("/")
+    monkeypatch.setattr(plotsrv, "RUNS_SECONDS", 0)
+    runs.renderer.runs = [run_in(runs, "runs/new.csv")]
+    assert texts_of(runs, "/training/run") == ("run", ["runs/new.csv"])
