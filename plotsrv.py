@@ -961,11 +961,15 @@ def run_table(runs: Sequence[Run], root: str) -> Html:
     return h("table", h("thead", h("tr", head)), h("tbody", [run_row(run, root) for run in runs]), class_="runs")
 
 
+FINE, STALLED, FAILED, WAITING = "\u25cf", "\u26a0", "\u2717", "\u2026"
+STATE_MARKS = {"growing": FINE, "done": "\u2713", "diverged": FAILED, "stalled": STALLED, "waiting": WAITING}
+
+
 def run_row(run: Run, root: str) -> Html:
     """A run: its name leads to its curves, live; beside it are how it goes, what it reached, and when it changed."""
     query = urllib.parse.urlencode({"run": run.name, "refresh_every": LIVE})
     values = [f"{'…' * (len(name) > 30)}{name[-30:]} {value:.4g}" for name, value in run.values] or [run.note]
-    told = [run.state, ", ".join(values), run.format, moment(run.changed)]
+    told = [f"{STATE_MARKS.get(run.state, '')} {run.state}".strip(), ", ".join(values), run.format, moment(run.changed)]
     shown = os.path.basename(run.path) if run.name == "." else run.name  # a data folder that is a run itself
     name = h("th", h("a", shown, href=f"{root}{RUN_PLOT}?{query}"), scope="row", title=run.note or None)
     return h("tr", name, [h("td", text) for text in told])
@@ -1151,7 +1155,6 @@ class Showing:
         return f"{state} {told} – {name}" if told else f"{state} {name}"
 
 
-FINE, STALLED, FAILED, WAITING = "\u25cf", "\u26a0", "\u2717", "\u2026"
 ICONS = {
     FINE: '<circle cx="8" cy="8" r="6" fill="#2da44e"/>',
     STALLED: '<path d="M8 1 15.5 15H.5z" fill="#d4a72c"/>',
@@ -1253,9 +1256,9 @@ def lens_part(asked: Asked, root: str) -> Html:
     """TensorBoard's controls as plain links, each of which changes one thing in the URL: no form field that a page
     which refreshes itself would empty. What is set now is marked.
     """
-    rows = []
+    rows, defaults = [], {each.name: each.default for each in PAGE_FIELDS}
     for name, (label, texts) in LENS_LINKS.items():
-        now = asked.typed.get(name, ("",))[-1]
+        now = asked.typed.get(name, ("",))[-1] if asked.page[name] != defaults[name] else ""
         if name in asked.plot.names or (len(texts) == 1 and not now):
             continue
         texts = {**texts, now: now} if now not in texts else texts
@@ -2351,8 +2354,8 @@ def failure_of(error: BaseException) -> Drawing:
     """What is told of an exception; a file that is missing may yet come."""
     if any(isinstance(each, Refused) for each in chain_of(error)):
         return Drawing(status=403, error=error_line(error), traceback=users_traceback(error))
-    if getattr(error, "awaited", False):  # plots/logs.py, of a log that has no curve yet
-        return Drawing(status=404, error=sendable(str(error)))
+    if hasattr(error, "awaited"):  # a log without a curve: its message says it all, and whether there may be one yet
+        return Drawing(status=404 if error.awaited else 500, error=sendable(str(error)))
     if isinstance(error, FileNotFoundError) and (missing := RECORDER.missing(error)):
         return Drawing(status=404, error=waiting_for(RECORDER.folders.shown(missing)))
     return Drawing(status=500, error=error_line(error), traceback=users_traceback(error))
@@ -2386,9 +2389,9 @@ def look_for_runs(job: Job) -> FoundRuns:
     """The training runs in the data folders, and what was left out; see plots/runs.py."""
     try:
         found = load(job.subject).find_runs(job.folders)  # type: ignore[arg-type]
+        return FoundRuns(tuple(Run(**each) for each in found["runs"]), tuple(found["left_out"]))
     except Exception as error:  # no pandas, for one
         return FoundRuns(left_out=(f"No runs could be looked for: {error_line(error)}",))
-    return FoundRuns(tuple(Run(**each) for each in found["runs"]), tuple(found["left_out"]))
 
 
 TASKS: dict[str, Callable[[Job], Any]] = {

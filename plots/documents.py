@@ -253,7 +253,7 @@ def epoch_files(path: Path) -> dict[int, Path]:
     group = {
         int(other["epoch"]): file
         for file, other in others.items()
-        if other and (other["before"], other["after"]) == (name["before"], name["after"])
+        if other and not file.is_symlink() and (other["before"], other["after"]) == (name["before"], name["after"])
     }
     return dict(sorted(group.items()))
 

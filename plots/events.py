@@ -155,7 +155,7 @@ def recognises_mlflow(path: Path) -> bool:
 
 def is_metrics_folder(path: Path) -> bool:
     """Whether it is the ``metrics`` of a run, beside which its description stands."""
-    return path.name == "metrics" and (path.parent / "meta.yaml").is_file()
+    return path.name == "metrics" and (path.parent / "meta.yaml").is_file() and not path.is_symlink()
 
 
 def is_metric_file(path: Path) -> bool:

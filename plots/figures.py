@@ -486,14 +486,24 @@ def told(axis: Axis, place: float) -> str:
 
 
 def scale_to_view(panels: list[Axes]) -> None:
-    """Let y show what is now seen of x, as autoscaling does for all of the data; where a plot has fixed y, it stays."""
-    panels = [axes for axes in panels if axes.get_autoscaley_on() and not axes.images and not has_bars(axes)]
+    """Let y show what is now seen of x, as autoscaling does for all of the data.
+
+    Where a plot has fixed y so that part of the data is cut off, it stays.
+    """
+    panels = [axes for axes in panels if shows_all(axes) and not axes.images and not has_bars(axes)]
     for axes in panels:
         y = seen_in(axes)
         if len(y):
             axes.dataLim.intervaly = y.min(), y.max()
+            axes.set_autoscaley_on(True)
     for axes in panels:
         axes.autoscale_view(scalex=False)
+
+
+def shows_all(axes: Axes) -> bool:
+    """Whether the limits of y are matplotlib's, or leave none of the data out."""
+    (low, high), (lowest, highest) = sorted(axes.get_ylim()), axes.dataLim.intervaly
+    return axes.get_autoscaley_on() or bool(low <= lowest <= highest <= high)
 
 
 def has_bars(axes: Axes) -> bool:

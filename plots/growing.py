@@ -41,7 +41,10 @@ Parse = Callable[..., pandas.DataFrame]
 class NoCurve(ValueError):
     """A file holds no curve: "no curve found in NAME: WHY; WHAT TO DO."."""
 
-    awaited = True  # there may yet be one: a page says so, without a traceback, and looks again before long
+    @property
+    def awaited(self) -> bool:
+        """Whether there may yet be one: a page then says so, and looks again before long."""
+        return " yet" in str(self) or "just begun" in str(self)
 
 
 def read_csv(filepath_or_buffer: Any, **options: Any) -> pandas.DataFrame:

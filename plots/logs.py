@@ -100,7 +100,10 @@ def beginning_of(file: BinaryIO) -> bytes:
 def curve_of_folder(folder: Path, look: "Look") -> pandas.DataFrame:
     """The curve of a run's folder, or of the newest log in any other folder."""
     kind, files = kind_of(folder)
-    files = [file for file in files or likely_logs(folder)[:LOOKED_AT] if is_within(file, folder)]
+    found = files or likely_logs(folder)[:LOOKED_AT]
+    files = [file for file in found if is_within(file, folder)]
+    if found and not files:
+        raise NoCurve("its logs are links to elsewhere; choose the folder in which they are")
     if (kind and kind.is_store) or not files:
         return curve_of_store(folder, look)
     if kind and kind.prefix:

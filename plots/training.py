@@ -108,7 +108,7 @@ def plot_run(
         draw_group(axes, group[:MOST_LINES], frame, axis, number)
     for axes in panels[-1 if len(panels) % 2 else -2 :]:
         axes.set_xlabel(short(axis.name, 30), fontsize=SMALL, parse_math=False)
-    figure.headline = health.headline(state)
+    figure.headline = f"{health.headline(state)} – {short(run_name(run), 30)}"
     figure.notes = [*axis.notes, *crosses(frame, chain(*shown)), *left_out(groups)]
     return figure
 
@@ -219,7 +219,7 @@ def read_runs(runs: Sequence[str | Path], most: int) -> tuple[dict[str, pandas.D
             errors.append(error)
     if not frames:
         raise errors[0]
-    others = [f"Runs left out: {len(every) - most}. Choose among them."] if len(every) > most else []
+    others = [f"Only the first {most} are shown; choose among the runs."] if len(every) > most else []
     return frames, [*(str(error) for error in errors), *others]
 
 

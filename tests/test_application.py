@@ -1074,7 +1074,7 @@ def test_the_gallery_shows_the_runs_above_the_plots(site):
         "./training/run?run=old.csv&refresh_every=live",
     ]
     assert Tags(page).all("th")[5]["title"] == told["note"]
-    assert "<td>growing</td><td>val_loss 0.3142, acc 1</td><td>CSV</td>" in page
+    assert "<td>● growing</td><td>val_loss 0.3142, acc 1</td><td>CSV</td>" in page
     assert re.search(r"<td>2023-11-1\d \d\d:\d\d:\d\d [+-]\d{4}", page)
     assert refresh_of(page) == plotsrv.GALLERY_SECONDS
 

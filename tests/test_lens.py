@@ -366,11 +366,13 @@ def test_y_is_scaled_to_what_is_seen_of_x():
     assert -1.3 < low < -1 and seen < high < seen + 0.3
 
 
-def test_y_that_the_plot_has_limited_stays():
-    """Twins are scaled each on its own."""
+@pytest.mark.parametrize(("limits", "stays"), [((0, 1.02), False), ((0.95, 0.96), True)])
+def test_y_that_cuts_some_of_the_data_off_stays(limits, stays):
+    """The plot wants it so; where it shows all, it is scaled to what is seen. Twins are scaled each on its own."""
     losses, scores = twins()
+    scores.set_ylim(limits)
     Lens(last="10%").apply(losses.figure)
-    assert scores.get_ylim() == (0, 1.02)
+    assert (scores.get_ylim() == limits) is stays
     assert losses.get_ylim()[1] < 1
 
 

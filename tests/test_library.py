@@ -341,7 +341,8 @@ def test_a_host_program_ends_when_it_is_done(folder):
             setup_testing_defaults(environ)
             site(environ, lambda *answer: status.__setitem__(0, answer[0]))
             time.sleep(0.05)
-        print(status[0], *[process.process.pid for process in site.application.studio.renderer.idle])
+        renderer = site.application.studio.renderer
+        print(status[0], *[process.process.pid for process in [*renderer.idle, *renderer.busy]])
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=60)
     assert done.stderr == "" and done.stdout.startswith("200 OK ")

@@ -790,7 +790,10 @@ def test_the_page_links_to_the_form_and_to_the_pictures():
 
 def lens_links(**typed):
     """Where the links of the lens lead to, by what they are called; None for what is set now."""
-    nav = ElementTree.fromstring(plotsrv.lens_part(asked_of(lambda word="", logy=False: None, typed), ROOT))
+    asked = asked_of(
+        lambda word="", logy=False: None, typed, page={name: typed[name] for name in LENS if name in typed}
+    )
+    nav = ElementTree.fromstring(plotsrv.lens_part(asked, ROOT))
     rows = [(span.text.rstrip(": "), link.text, link.get("href")) for span in nav for link in span]
     return {(label, text): href for label, text, href in rows}
 
@@ -807,6 +810,13 @@ def test_each_link_of_the_lens_changes_one_thing_in_the_url():
 def test_a_lens_that_the_plot_has_a_parameter_for_is_the_plots():
     """It stands in the form, not among the links."""
     assert not [label for label, _ in lens_links(logy="1") if label == "Log y"]
+
+
+def test_a_form_that_was_sent_without_smoothing_adds_no_choice():
+    """It sends 0, which is off."""
+    asked = asked_of(typed={"smooth": "0"}, page={"smooth": 0.0})
+    nav = ElementTree.fromstring(plotsrv.lens_part(asked, ROOT))
+    assert [each.text for each in nav[0]] == ["off", "0.6", "0.9", "0.99"] and nav[0][0].tag == "strong"
 
 
 def test_limits_can_be_taken_back_where_they_are_set():

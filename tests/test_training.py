@@ -397,13 +397,13 @@ def test_the_state_of_the_run_is_told_under_its_name(log):
     """In one line, and in a few words for the page's title."""
     figure = training.plot_run(log(KERAS))
     assert "best val_loss 2 at epoch 1" in " ".join(text.get_text() for text in figure.texts)
-    assert "val_loss" in figure.headline
+    assert "val_loss" in figure.headline and figure.headline.endswith("run.csv")
 
 
 def test_a_total_that_the_log_does_not_know_may_be_given(log):
     """For how much of the run is done."""
     figure = training.plot_run(log(KERAS), total=5)
-    assert figure.headline.endswith("%") and not training.plot_run(log(KERAS)).headline.endswith("%")
+    assert " %" in figure.headline and " %" not in training.plot_run(log(KERAS)).headline
 
 
 def test_several_values_of_one_metric_share_a_panel(log):
@@ -534,7 +534,7 @@ def test_more_runs_than_colors_have_a_color_each(runs):
     figure = training.plot_compare(runs(**{f"seed{i}": KERAS for i in range(25)}), "val_loss")
     figure.canvas.draw()
     assert len({to_hex(line.get_color()) for line in figure.axes[0].get_lines()}) == 24
-    assert figure.notes[-1] == "Runs left out: 1. Choose among them."
+    assert figure.notes[-1] == "Only the first 24 are shown; choose among the runs."
     box = figure.legends[0].get_window_extent()
     assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.x1
     assert box.y1 < figure.axes[0].xaxis.label.get_window_extent().y0
