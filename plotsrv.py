@@ -692,7 +692,8 @@ class Application:
             runs=runs,
             looking=looking,
         )
-        return Response.html(page)
+        tag = f'"{digest(page.encode())}"'
+        return Response.unchanged(tag) if request.has(tag) else Response.html(page, ETag=tag)
 
     def form_view(self, request: Request, plot: Plot) -> Response:
         asked = self.studio.asked(plot, request.query)

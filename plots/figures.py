@@ -251,7 +251,7 @@ def place_of(axes: Axes) -> tuple:
 
 def name_of(group: list[Axis]) -> str:
     """What people call an axis: its label, or the title above it, or its place among the others."""
-    names = [*(axis.get_label_text() for axis in group), *(axis.axes.get_title() for axis in group)]
+    names = [*(axis.get_label_text() for axis in group), *(title_above(axis.axes) for axis in group)]
     if any(names):
         return f"«{textwrap.shorten(next(filter(None, names)), 60)}»"
     panels = group[0].axes.get_figure(root=True).axes
@@ -575,6 +575,11 @@ def style_of(theme: str) -> dict[str, Any] | str:
 # ---- What is told of a figure ----
 
 
+def title_above(axes: Axes) -> str:
+    """The title of axes, wherever above them it stands."""
+    return next(filter(None, map(axes.get_title, ("center", "left", "right"))), "")
+
+
 def headline(figure: Any) -> str:
     """What a tab may tell of a figure: its own attribute `headline`, the last value of its first line, or its title."""
     if own := getattr(figure, "headline", ""):
@@ -591,7 +596,7 @@ def headline(figure: Any) -> str:
 
 def title_of(figure: Any) -> str:
     """The title of a figure, or else that of its first axes that have one."""
-    titles = [axes.get_title() for axes in figure.axes]
+    titles = [title_above(axes) for axes in figure.axes]
     if hasattr(figure, "get_suptitle"):  # of matplotlib 3.8 and later
         titles.insert(0, figure.get_suptitle())
     return next(filter(None, titles), "")
@@ -644,7 +649,7 @@ def data_of(figure: Any, column: Callable[[Column], Any] = cells) -> dict[str, A
         "title": title_of(figure),
         "axes": [
             {
-                **{"title": axes.get_title(), "xlabel": x_label_of(axes), "ylabel": axes.get_ylabel()},
+                **{"title": title_above(axes), "xlabel": x_label_of(axes), "ylabel": axes.get_ylabel()},
                 **{"xscale": axes.get_xscale(), "yscale": axes.get_yscale()},
                 "lines": [
                     {"label": label_of(line), "x": column(column_of(line, "x")), "y": column(column_of(line, "y"))}

@@ -71,6 +71,12 @@ WORDS = re.compile(r"[^_ -]+[_ -]*(?:\d+[_ -]*)?")  # of a name; the 3 of versio
 LIST_ITEM = re.compile(r"[/\[]\d+\]?$")  # as the second of "dice/0", "dice/1"
 
 
+class Unknown(ValueError):
+    """Something is asked of a run that it does not have; the message names what it has."""
+
+    awaited = False  # a page shows the message alone, without a traceback
+
+
 # ---- The plots ----
 
 
@@ -103,12 +109,13 @@ def plot_run(
         return number_card(short(run_name(run), 60), frame, names)
     groups = groups_of(frame, names)
     shown = in_two_columns(groups[:MOST_PANELS])
-    figure, panels = panels_for(shown, short(run_name(run), 60), health.sentence(state))
+    title = frame.attrs.get("name") or run_name(run)  # MLflow's own is better than its folder's, 32 letters and digits
+    figure, panels = panels_for(shown, short(title, 60), health.sentence(state))
     for number, (axes, group) in enumerate(zip(panels, shown, strict=True)):
         draw_group(axes, group[:MOST_LINES], frame, axis, number)
     for axes in panels[-1 if len(panels) % 2 else -2 :]:
         axes.set_xlabel(short(axis.name, 30), fontsize=SMALL, parse_math=False)
-    figure.headline = f"{health.headline(state)} – {short(run_name(run), 30)}"
+    figure.headline = f"{health.headline(state)} – {short(title, 30)}"
     figure.notes = [*axis.notes, *crosses(frame, chain(*shown)), *left_out(groups)]
     return figure
 
@@ -133,7 +140,7 @@ def plot_compare(runs: list[Annotated[Path, Runs()]] = ("*",), metric: str = "",
     columns = {name: columns_of(frame, metric) for name, frame in frames.items()}
     having = {name: frame for name, frame in frames.items() if columns[name]}
     if not having:
-        raise ValueError(unknown("The runs have", metric, chain(*map(metric_names, frames.values()))))
+        raise Unknown(unknown("The runs have", metric, chain(*map(metric_names, frames.values()))))
     lacking = [name for name in frames if name not in having]
     notes += [f"No {metric} in {', '.join(lacking)}."] if lacking else []
     x = x if x != "auto" else shared_x(having.values())
@@ -176,6 +183,8 @@ def plot_convergence(file_path, sheet_name=None):
     if len({colors[name] for name in sides[0]}) == 1:
         left.yaxis.label.set_color(colors[sides[0][0]])
         left.tick_params(axis="y", labelcolor=colors[sides[0][0]])
+    if (state := health.health_of(frame)).diverged:
+        figure.headline = health.headline(state)
     figure.notes = [*axis.notes, *crosses(frame, colors)]
     return figure
 
@@ -299,7 +308,7 @@ def named(frame: pandas.DataFrame, patterns: Iterable[str]) -> list[str]:
         )
         matching = next(filter(None, ways), [])
         if not matching:
-            raise ValueError(unknown("The run has", pattern, names))
+            raise Unknown(unknown("The run has", pattern, names))
         found += matching
     return list(dict.fromkeys(found))
 
@@ -444,8 +453,8 @@ def axis_of(frame: pandas.DataFrame, wanted: str = "auto") -> Axis:
     """The x of a frame that is wanted: a kind of x, the name of a column, or "auto" for the one that was chosen."""
     kinds = kinds_of_x(frame)
     name = frame.attrs["x"] if wanted == "auto" else kinds.get(wanted, wanted)
-    if name != "row" and name not in frame:
-        raise ValueError(f"The run has no {wanted}; choose for x one of {', '.join(kinds)}.")
+    if name != "row" and (name not in frame or (wanted == "time" and "time" not in kinds)):  # seconds a step are no x
+        raise Unknown(f"The run has no {wanted}; choose for x one of {', '.join(kinds)}.")
     starts = (0,) if name == "row" else starts_of(frame, name)
     if name == "row" or len(starts) > MOST_SEGMENTS:
         return Axis("row", curves.with_rows(frame)["row"])

@@ -1079,6 +1079,15 @@ def test_the_gallery_shows_the_runs_above_the_plots(site):
     assert refresh_of(page) == plotsrv.GALLERY_SECONDS
 
 
+def test_a_gallery_that_has_not_changed_is_not_sent_again(site):
+    """It reloads itself each minute, and may list thousands of runs."""
+    runs_found(site, run_of("a.csv"))
+    tag = dict(site.get("/").header_fields())["ETag"]
+    assert site.get("/", if_none_match=tag).status == 304
+    site.application.studio.runs.accept(plotsrv.FoundRuns((plotsrv.Run("/data/b.csv", "b.csv", "CSV", NOW),)))
+    assert site.get("/", if_none_match=tag).status == 200
+
+
 def test_many_runs_are_folded(site):
     """The newest are in sight."""
     page = runs_found(site, *(run_of(f"{number}.csv") for number in range(100)))

@@ -736,5 +736,5 @@ def test_a_link_in_a_folder_is_not_followed(tmp_path, name):
     folder.mkdir()
     (folder / name).symlink_to(outside)
     for look in (logs.read_log, logs.glance):
-        with pytest.raises(logs.NoCurve, match="no log of a run in it|its logs are links"):
+        with pytest.raises(logs.NoCurve, match=r"no log of a run in it|its logs are links"):
             look(folder)

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
 
-from plots import logs, training
+from plots import figures, logs, training
 
 HEADER = "iteration,loss,precision,recall,f-score"
 ROWS = ["1,0.9,0.5,0.4,0.45", "2,0.6,0.7,0.6,0.65", "3,0.4,0.8,0.9,0.85"]
@@ -398,6 +398,27 @@ def test_the_state_of_the_run_is_told_under_its_name(log):
     figure = training.plot_run(log(KERAS))
     assert "best val_loss 2 at epoch 1" in " ".join(text.get_text() for text in figure.texts)
     assert "val_loss" in figure.headline and figure.headline.endswith("run.csv")
+
+
+def test_a_run_with_a_name_of_its_own_is_called_so(log, monkeypatch):
+    """MLflow's folders are named by 32 letters and digits."""
+    frame = training.logs.read_log(log(KERAS))
+    frame.attrs["name"] = "gentle-fox-12"
+    monkeypatch.setattr(training.logs, "read_log", lambda run: frame)
+    figure = training.plot_run("0/0f70b3c43b9")
+    assert "gentle-fox-12" in [text.get_text() for text in figure.texts] and "gentle-fox-12" in figure.headline
+
+
+def test_the_numbers_of_a_run_tell_their_panels(log):
+    """And what else the picture says."""
+    told = figures.data_of(training.plot_run(log(KERAS)))
+    assert [axes["title"] for axes in told["axes"]] == ["loss", "accuracy"]
+
+
+def test_seconds_a_step_are_no_x(log):
+    """Where a column is called time, but does not go on."""
+    with pytest.raises(training.Unknown, match="The run has no time"):
+        training.plot_run(log("step,loss,time\n1,3,0.2\n2,2,0.1\n3,1,0.3\n"), x="time")
 
 
 def test_a_total_that_the_log_does_not_know_may_be_given(log):
