@@ -5,8 +5,10 @@ its name and its first lines reads it. Text that grows is read on from where the
 rule is fed the complete lines that were added, and keeps what it made of all those before.
 
 The rooms: growing.py (files that only grow), decoding.py (text, as it is in files), tables.py (CSV and its kin),
-documents.py (JSON documents, Excel), texts.py (free text, JSON lines), events.py (TensorBoard, MLflow), folders.py
-(what belongs to a run), curves.py (what makes a table of numbers a curve).
+documents.py (JSON documents, Excel), jsonlines.py, texts.py (what is printed while training: lines.py understands a
+line, alike.py reads lines of one shape at once, layouts.py what stands in boxes and columns, steps.py counts on,
+records.py keeps what was said), events.py (TensorBoard and MLflow, by scalars.py), folders.py (what belongs to a run),
+curves.py (what makes a table of numbers a curve), metrics.py (what a column's name says).
 """
 
 import functools
