@@ -1655,24 +1655,17 @@ class Studio:
     def draw(self, asked: Asked, format: str, wait: float | None) -> tuple[Drawing | None, float | None]:
         """The drawing, or None and when it was started where `wait` seconds did not suffice.
 
-        One that failed on a file that is just being written is made again, a moment later.
+        The first one that fails, on a file that is just being written, is made again a moment later; an error that
+        lasts holds nobody up.
         """
-        pauses = iter(HALF_FILE_PAUSES)
+        kept = self.cache.find(asked.key(format))
+        pauses = iter(HALF_FILE_PAUSES if kept and kept.drawing.status == 200 else ())
         while True:
             drawing, started = self.draw_once(asked, format, wait)
-            pause = next(pauses, 0) if drawing and self.is_momentary(drawing, asked.key(format)) else 0
+            pause = next(pauses, 0) if drawing and is_momentary(drawing) else 0
             if not pause:
                 return drawing, started
             time.sleep(pause)
-
-    def is_momentary(self, drawing: Drawing, key: tuple) -> bool:
-        """Has a drawing that went well before failed on a file that changed a moment ago?"""
-        changed = max((each.stamp.changed_ns / 1e9 for each in drawing.inputs if each.stamp), default=0)
-        return (
-            drawing.status in (404, 500)
-            and time.time() - changed < HALF_FILE_SECONDS
-            and self.cache.good(key) is not None
-        )
 
     def draw_once(self, asked: Asked, format: str, wait: float | None) -> tuple[Drawing | None, float | None]:
         if asked.missing_file:
@@ -1744,6 +1737,12 @@ class Studio:
         except (QueueFull, concurrent.futures.CancelledError):
             return good
         return replace(good, image=made.image) if made.status == 200 else good
+
+
+def is_momentary(drawing: Drawing) -> bool:
+    """Has a drawing failed on a file that changed a moment ago, and may be half-written?"""
+    changed = max((each.stamp.changed_ns / 1e9 for each in drawing.inputs if each.stamp), default=0)
+    return drawing.status in (404, 500) and time.time() - changed < HALF_FILE_SECONDS
 
 
 def page_values(settings: Iterable[Field], texts: dict[str, tuple[str, ...]], errors: dict[str, str]) -> dict:

@@ -272,6 +272,11 @@ def test_an_error_that_lasts_is_told(site, monkeypatch, age, good, drawings):
     """At once where the file is an old one, or the plot has never gone well."""
     monkeypatch.setattr(plotsrv, "HALF_FILE_PAUSES", (0.001,))
     assert failing(site, age, good) == drawings
+    site.renderer.jobs.clear()
+    site.file("a.csv", "broken for longer")
+    site.fails(inputs=(Input.of(str(site.folder / "a.csv")),))
+    site.page("/mine/log?file_path=a.csv", status=200 if good else 500)
+    assert len(site.renderer.jobs) == 1
 
 
 def test_the_form_for_several_runs_offers_all_of_them(runs):
