@@ -164,7 +164,7 @@ TEXT_CHARACTERS = 4096
 NUMBER_CHARACTERS = 256
 OUTPUT_BYTES = 64 * 1024  # of what a plot prints
 CACHE_BYTES = 64 * 1024 * 1024
-KEPT_BYTES = 16 * 1024 * 1024  # of one drawing; the numbers of ten million points are made anew each time
+KEPT_BYTES = 16 * 1024 * 1024  # of a figure's numbers; those of ten million points are made anew each time
 DIGEST_BYTES = 128 * 1024  # so much of a file's beginning and end is looked at where its time might deceive
 TICK_SECONDS = 0.02  # file systems keep times in steps of up to 10 ms (Linux, HZ=100)
 ONCE_BYTES = 1024 * 1024  # of drawings that nobody has asked for a second time
@@ -1567,7 +1567,7 @@ class Asked:
 
 
 class Studio:
-    """Where drawings come from: it knows plots, files, and what has been drawn, but nothing of HTTP."""
+    """Where drawings come from: it knows plots, files, and what has been drawn, but no request and no response."""
 
     def __init__(self, gallery: Gallery, renderer: Renderer, cache: DrawingCache, folders: DataFolders):
         self.gallery = gallery
@@ -1693,7 +1693,7 @@ class Studio:
         """Keep what came of a drawing, also where nobody has waited for it."""
         self.gallery.watch(drawing.code)
         self.rhythms.see(drawing.inputs)
-        if len(drawing.image) <= KEPT_BYTES:
+        if len(drawing.image) <= KEPT_BYTES or drawing.content_type not in DATA_TYPES.values():
             self.cache.keep(key, version, drawing)
 
     def choices(self, asked: Asked) -> dict[str, list[tuple[str, str]]]:
@@ -2470,7 +2470,7 @@ def sendable(text: str) -> str:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# 8 Plots: finds and describes plot functions; never calls one.
+# 8 Plots: finds and describes plot functions, and the runs there are to be plotted; never calls one.
 
 PREFIX = "plot_"
 SHIPPED = "plotsrv_plots"  # the package of the plots that come with plotsrv

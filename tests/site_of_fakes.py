@@ -207,7 +207,7 @@ def checked(response):
     return response
 
 
-TYPES = ("text/html; charset=utf-8", "application/json", plotsrv.LIVE_TYPE, "image/jpeg", *plotsrv.IMAGE_TYPES.values())
+TYPES = ("text/html; charset=utf-8", "application/json", plotsrv.LIVE_TYPE, "image/jpeg", *plotsrv.FORMATS.values())
 QUICK = ("POLL", "APART", "VOLATILE", "HEARTBEAT", "REMARK", "LINGER")
 
 

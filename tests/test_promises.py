@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import json
 import re
 import shlex
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import plotsrv
+from plots import training
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = (ROOT / "plotsrv.py").read_text(encoding="utf-8")
@@ -157,6 +159,35 @@ def test_the_plot_of_a_large_log_draws_one_and_sees_it_grow(tmp_path):
         renderer.close()
     assert drawing.status == longer.status == 200 and [each.path for each in drawing.inputs] == [str(log)]
     assert "200,000 points" in drawing.notes[0] and "200,001 points" in longer.notes[0]
+
+
+@needs_readme
+def test_the_plot_of_any_log_draws_one(tmp_path):
+    """What the README shows for read_log runs as it stands: the metrics are lines over the x that was found."""
+    code = next(code for code in blocks("python") if "read_log" in code)
+    (tmp_path / "mine.py").write_text(code, encoding="utf-8")
+    log = tmp_path / "console.txt"
+    log.write_text("".join(f"step {n}: loss {1 / n:.3f}, acc {n / 9:.2f}\n" for n in range(1, 9)), encoding="utf-8")
+    source = plotsrv.Source(str(tmp_path / "mine.py"), str(tmp_path), "plots_of_the_readme", "mine")
+    renderer = plotsrv.Renderer(workers=1)
+    try:
+        [plot] = renderer.describe(source, version=0).result().plots
+        job = plotsrv.Job("draw", plot, {"file_path": (str(log),)}, "json")
+        drawing = renderer.submit(0, job).future.result()
+    finally:
+        renderer.close()
+    [axes] = json.loads(drawing.image)["axes"]
+    assert [(line["label"], line["x"][-1]) for line in axes["lines"]] == [("loss", 8), ("acc", 8)]
+
+
+@needs_readme
+def test_the_urls_and_the_lens_of_the_readme_are_those_there_are():
+    """Each plot with the parameters that are shown, and each field of the lens."""
+    for name, query in re.findall(r"`/training/(\w+)(?:\?([^`]*))?`", README):
+        known = inspect.signature(getattr(training, f"plot_{name}")).parameters
+        assert {pair.partition("=")[0] for pair in query.split("&") if pair} <= set(known)
+    lens = README.partition("## A lens")[2].partition("## Your first plot")[0]
+    assert set(re.findall(r"`(\w+)=[^`]*`", lens)) | {"height", "dpi"} == set(plotsrv.LENS)
 
 
 @needs_readme

@@ -327,7 +327,7 @@ def test_all_runs_are_awaited_where_there_are_other_files_only(site):
 def test_the_numbers_of_a_huge_figure_are_not_kept(site, monkeypatch):
     """They would stay in the server's memory."""
     monkeypatch.setattr(plotsrv, "KEPT_BYTES", 10)
-    site.reads(site.file("a.csv"), image=b"x,y\n" * 10)
+    site.reads(site.file("a.csv"), image=b"x,y\n" * 10, content_type=plotsrv.DATA_TYPES["csv"])
     for _ in range(2):
         assert site.get("/mine/log.csv?file_path=a.csv").status == 200
     assert len(site.renderer.jobs) == 2
