@@ -56,7 +56,9 @@ import os
 import sys
 
 LOAD = f"""
-import importlib.util, sys
+import importlib.util, signal, sys
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback while there is nothing to be ended
 spec = importlib.util.spec_from_file_location("plotsrv", {os.path.realpath(__file__)!r})
 plotsrv = sys.modules["plotsrv"] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(plotsrv)
@@ -72,6 +74,7 @@ if __name__ == "__main__" and not globals().get("__spec__") and os.name == "posi
 import ast
 import atexit
 import base64
+import builtins
 import collections
 import concurrent.futures
 import contextlib
@@ -96,16 +99,22 @@ import io
 import ipaddress
 import itertools
 import json
+import locale
 import math
 import multiprocessing
 import multiprocessing.connection
 import multiprocessing.process
+import pickle
+import random
 import re
 import secrets
+import select
 import signal
 import socket
 import socketserver
+import ssl
 import stat
+import struct
 import textwrap
 import threading
 import time
@@ -130,9 +139,13 @@ REFRESH_SECONDS = 60  # the seed's
 SLOW_SECONDS = 2.0  # a page waits this long for its drawing, then shows the progress instead
 GLANCE_SECONDS = 0.25  # the gallery waits this long for files that are still being imported
 TIMEOUT_SECONDS = 30.0  # for one drawing, unless --timeout says otherwise
-HEADER_SECONDS = 10.0  # for a request's whole header, from its first byte
+HEADER_SECONDS = 10.0  # for a request's whole header, from its first byte; and for a TLS handshake
 IDLE_SECONDS = 15.0  # between two requests of one connection
-SEND_SECONDS = 20.0  # for each 64 KiB of a response
+SEND_SECONDS = 20.0  # for each chunk of a response
+CLOSING_SECONDS = 1.0  # in which a client may read why it was refused
+EXHAUSTED_SECONDS = 0.1  # without accepting anybody, where there are no file descriptors left
+GRACE_SECONDS = 1.5  # for the answers under way when plotsrv ends
+POLL_SIGNALS_SECONDS = 0.2  # between two looks whether a signal has asked plotsrv to end
 POLL_SECONDS = 0.02  # between two looks at the inputs of a live picture
 LATEST_SECONDS = 1.0  # between two looks at which file is the latest
 APART_SECONDS = 0.1  # between the starts of its drawings
@@ -158,9 +171,28 @@ HEADER_FIELDS = 64
 QUERY_FIELDS = 200
 MOMENT_SECONDS = 0.001  # in which files are taken not to change: under load they are looked at less than asked for
 MOMENTS_KEPT = 1000
+CHUNK_BYTES = 64 * 1024
 CONNECTIONS = 512
+CONNECTIONS_EACH = 64  # for one address; a browser opens six
+STREAMS_IN_ALL = 64  # besides
 QUEUED_DRAWINGS = 32
+QUEUED_EACH = 16  # for one address: so nobody takes all the places, and a browser's tabs may all be opened at once
+LEFT_SECONDS = 0.5  # between two looks whether who waits for a drawing is still there
+TRIES = 4  # of a job whose process was killed from outside, or had not begun
+WATCH_SECONDS = 0.1  # between two looks at what a plot takes
+PROCESSES_EACH = 64  # that one plot may start
+MEMORY_SHARE = 0.5  # of the machine, for all render processes together, unless --memory says otherwise
+DRAWINGS_EACH = 200  # of one process before another takes its place
+GROWTH_BYTES = 200 * 1024 * 1024  # and so much more than double is too much to have grown
+OPEN_FILES = 1024  # of a render process: Linux's usual limit
+LEAKED_FILES = 100  # that a plot may leave open
+FILE_BYTES = 4 * 1024**3  # that a plot may write into one file
 TEXT_CHARACTERS = 4096
+SECRET = "PLOTSRV_TOKEN"  # the variable that may hold the token
+TOKEN_CHARACTERS = 16  # it has at least
+LINE_CHARACTERS = 500  # of the log
+REFUSALS_SECONDS = 60.0  # in which equal refusals are told once
+REFUSALS_KEPT = 1000
 NUMBER_CHARACTERS = 256
 OUTPUT_BYTES = 64 * 1024  # of what a plot prints
 CACHE_BYTES = 64 * 1024 * 1024
@@ -198,82 +230,115 @@ class PlotRequestHandler(BaseHTTPRequestHandler):
 
     protocol_version = request_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    wbufsize = 65536  # header and page leave in one piece
+    wbufsize = 0  # what is written leaves at once, within the connection's time limit
     server: PlotServer
 
     def setup(self) -> None:
+        self.place = self.server.places.held[self.request]
+        if self.server.tls:
+            self.request = self.place.socket = handshaken(self.request, self.server.tls)
         super().setup()
         self.received = b""  # of the next request, where a client sends ahead
-        self.owner = is_owner(self.client_address, self.connection.getsockname())
 
     def handle_one_request(self) -> None:
         """Answer one request; afterwards `close_connection` tells whether another may follow."""
         self.close_connection = True
         try:
-            head = self.receive_head()
+            self.answer(self.receive_head())
+        except HTTPError as error:  # what came is no request
+            self.send(self.server.application.refusal(error), body=not self.received.startswith(b"HEAD "))
         except OSError:  # the client has left, or was too slow
-            return
-        if head:
-            self.answer(head)
-
-    def finish(self) -> None:
-        with contextlib.suppress(OSError):
-            super().finish()
+            pass
 
     def receive_head(self) -> bytes:
-        """A request's line and header fields; empty when the client closed the connection, or never began."""
+        """A request's line and header fields. Raises OSError when the client closed the connection, or never began."""
+        self.place.become(READING if self.received else IDLE)
         deadline = time.monotonic() + (HEADER_SECONDS if self.received else IDLE_SECONDS)
-        while b"\r\n\r\n" not in self.received and len(self.received) <= HEADER_BYTES:
+        while HEADER_END not in self.received and len(self.received) <= HEADER_BYTES:
             self.connection.settimeout(max(0.001, deadline - time.monotonic()))
-            chunk = self.connection.recv(HEADER_BYTES)
+            try:
+                chunk = self.connection.recv(HEADER_BYTES)
+            except TimeoutError:
+                if not self.received:
+                    raise
+                raise HTTPError(408, f"The header was not complete after {HEADER_SECONDS:g} s.") from None
             if not chunk:
-                return b""
+                raise ConnectionAbortedError
             if not self.received:
+                self.place.become(READING)
                 deadline = time.monotonic() + HEADER_SECONDS
             self.received += chunk
-        head, _, self.received = self.received.partition(b"\r\n\r\n")
-        return head
+            check_beginning(self.received.partition(HEADER_END)[0])
+        return self.received.partition(HEADER_END)[0]
 
     def answer(self, head: bytes) -> None:
-        application = self.server.application
-        try:
-            request = Request.parse(head, client=self.client_address[0], owner=self.owner)
-        except HTTPError as error:
-            self.send(application.refusal(error), body=not head.startswith(b"HEAD "))
-            return
-        response = application.respond(request)
-        self.close_connection = response.status >= 400 or request.wants_close or response.endless
+        request = Request.parse(
+            head, self.client_address[0], self.owner, left=self.client_has_left, secure=self.server.tls is not None
+        )
+        self.received = self.received[len(head) + len(HEADER_END) :]
+        self.place.become(ANSWERING)
+        response = self.server.application.respond(request)
+        self.close_connection = (
+            response.status >= 400 or request.wants_close or response.endless or self.server.places.closed
+        )
         self.send(response, body=request.method != "HEAD")
+
+    @functools.cached_property
+    def owner(self) -> bool:
+        """Does the client run as our own user? Asked of the kernel once, and not for who never asks for anything."""
+        return is_owner(self.client_address, self.connection.getsockname())
 
     def send(self, response: Response, body: bool = True) -> None:
         lines = [f"{self.protocol_version} {response.status} {HTTPStatus(response.status).phrase}"]
         lines += [f"{name}: {value}" for name, value in response.header_fields()]
         lines += ["Connection: close" if self.close_connection else "Connection: keep-alive", "", ""]
-        self.wfile.write("\r\n".join(lines).encode("latin-1"))
+        head = "\r\n".join(lines).encode("latin-1")
+        if response.endless:
+            self.server.places.leave(self.place)  # streams are counted by Live
         try:
             for chunk in response.chunks() if body else [b""]:
                 if response.endless and not chunk and self.client_has_left():
                     break
-                for start in range(0, len(chunk), 65536):  # each piece has its own time limit
+                head, chunk = b"", head + chunk
+                for start in range(0, len(chunk), CHUNK_BYTES):  # each piece has its own time limit
+                    self.place.become(SENDING)
                     self.connection.settimeout(SEND_SECONDS)
-                    self.wfile.write(chunk[start : start + 65536])
-                self.wfile.flush()
+                    self.wfile.write(chunk[start : start + CHUNK_BYTES])
+            if response.status >= 400:
+                self.linger()
         except OSError:  # the client has left, or was too slow
             self.close_connection = True
-            with contextlib.suppress(OSError):  # so that what is still in wfile is not tried again
-                self.connection.shutdown(socket.SHUT_RDWR)
         finally:
             response.close()
 
+    def linger(self) -> None:
+        """Let the client read a refusal before the connection closes: what it still sends would else undo that."""
+        self.place.become(READING)
+        socket.socket.shutdown(self.connection, socket.SHUT_WR)
+        deadline = time.monotonic() + CLOSING_SECONDS
+        for _ in range(16):
+            self.connection.settimeout(max(0.001, deadline - time.monotonic()))
+            if not socket.socket.recv(self.connection, CHUNK_BYTES):
+                break
+
     def client_has_left(self) -> bool:
-        """Has the client closed its end? What else it sends meanwhile is dropped."""
+        """Has the client closed its end?"""
+        if hasattr(select, "POLLRDHUP"):  # Linux tells, whatever else the client has sent
+            watch = select.poll()
+            watch.register(self.connection, select.POLLRDHUP)
+            return bool(watch.poll(0))
         self.connection.settimeout(0)
         try:
-            return not self.connection.recv(HEADER_BYTES)
+            return not socket.socket.recv(self.connection, 1, socket.MSG_PEEK)
         except BlockingIOError:
             return False
         except OSError:
             return True
+
+    def finish(self) -> None:
+        with contextlib.suppress(OSError):
+            super().finish()
+        self.connection.close()  # with TLS it is another object than the one that the server closes
 
 
 class PlotServer(ThreadingHTTPServer):
@@ -283,10 +348,11 @@ class PlotServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, address: tuple[str, int], application: Application):
+    def __init__(self, address: tuple[str, int], application: Application, tls: ssl.SSLContext | None = None):
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.application = application
-        self.places = threading.BoundedSemaphore(CONNECTIONS)
+        self.tls = tls
+        self.places = Places(min(CONNECTIONS, descriptors_left()), application.access.trusted)
         super().__init__(address, PlotRequestHandler)
 
     def server_bind(self) -> None:
@@ -294,26 +360,181 @@ class PlotServer(ThreadingHTTPServer):
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
 
+    def get_request(self) -> tuple[Any, Any]:
+        try:
+            return super().get_request()
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                self.places.drop_oldest()  # else the same connection would be tried again at once, and for ever
+                time.sleep(EXHAUSTED_SECONDS)
+            raise
+
     def process_request(self, request: Any, client_address: Any) -> None:
-        if self.places.acquire(blocking=False):
-            try:
-                super().process_request(request, client_address)
-            except RuntimeError:  # no further thread can be started
-                self.places.release()
-                self.shutdown_request(request)
-        else:  # without a thread, and without reading: whoever opens so many connections is no browser
-            error = HTTPError(503, "Too many connections. Try again in a moment.", Retry_After="5")
-            refusal = self.application.refusal(error)
-            lines = ["HTTP/1.1 503 Service Unavailable", *map(": ".join, refusal.header_fields()), "Connection: close"]
-            with contextlib.suppress(OSError):  # the client may have left
-                request.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + b"".join(refusal.chunks()))
-            self.shutdown_request(request)
+        if not self.places.enter(Place(request, client_address[0])):
+            self.turn_away(request, client_address[0])
+            return
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # no further thread can be started
+            self.places.leave(self.places.held[request])
+            self.turn_away(request, client_address[0])
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
+        place = self.places.held[request]
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self.places.release()
+            self.places.leave(place, closed=True)
+
+    def turn_away(self, request: Any, address: str) -> None:
+        """Answer without a thread, and without reading: whoever opens so many connections is no browser."""
+        error = HTTPError(503, "Too many connections. Try again in a moment.", Retry_After="5")
+        self.application.access.log.refused(Request("", "", client=address), error.status, error.message)
+        refusal = self.application.refusal(error)
+        lines = ["HTTP/1.1 503 Service Unavailable", *map(": ".join, refusal.header_fields()), "Connection: close"]
+        if not self.tls:
+            with contextlib.suppress(OSError):  # the client may have left
+                request.settimeout(0)
+                request.sendall("\r\n".join(lines).encode() + HEADER_END + b"".join(refusal.chunks()))
+                request.shutdown(socket.SHUT_WR)
+                request.recv(CHUNK_BYTES)  # what is left unread would undo the answer
+        self.shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Tell of a mistake of ours; that clients leave, or speak no TLS, is none."""
+        error = sys.exception()
+        if not isinstance(error, OSError):
+            self.application.access.log.tell("".join(traceback.format_exception(error)))
+
+    def wind_up(self, seconds: float) -> None:
+        """Take no more requests, and let the answers under way be given, within so many seconds."""
+        self.server_close()
+        self.application.live.close()
+        deadline = time.monotonic() + seconds
+        while self.places.close() and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+
+
+IDLE, READING, ANSWERING, SENDING = "idle", "reading", "answering", "sending"
+
+
+@dataclass(eq=False)
+class Place:
+    """One of the connections there may be, and what goes on there."""
+
+    socket: socket.socket
+    address: str
+    state: str = IDLE
+    since: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.accepted = self.socket  # with TLS, another object takes its place
+
+    def become(self, state: str) -> None:
+        self.state, self.since = state, time.monotonic()
+
+    def drop(self) -> None:
+        """Wake the connection's thread, which then closes it."""
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(self.socket, socket.SHUT_RDWR)  # below TLS, which another thread may be using
+
+
+class Places:
+    """The connections there may be: so many in all, and so many for each address, but for proxies that we trust."""
+
+    def __init__(self, most: int, proxies: frozenset[str] = frozenset(), each: int = CONNECTIONS_EACH):
+        self.most = most
+        self.each = each
+        self.proxies = proxies
+        self.held: dict[Any, Place] = {}  # by the socket as it was accepted; streams too
+        self.crowds: dict[str, set[Place]] = {}  # by address; without streams
+        self.closed = False
+        self.lock = threading.Lock()
+
+    def enter(self, place: Place) -> bool:
+        """Take a place; where none is free, from who makes least use of it. False where there is none to be had.
+
+        Whoever has all the places of one address gives up one where nothing has been asked since the last answer.
+        Where all are taken, the address with most of them loses the one that has been waited for longest.
+        """
+        with self.lock:
+            crowd = self.crowds.get(place.address, set())
+            victim = None
+            if len(crowd) >= self.each and place.address not in self.proxies:
+                victim = longest(crowd, IDLE)
+            elif sum(map(len, self.crowds.values())) < self.most:
+                self.add(place)
+                return True
+            else:
+                victim = longest(max(self.crowds.values(), key=len), IDLE, READING, SENDING)
+            if victim:
+                self.remove(victim)
+                self.add(place)
+        if victim:
+            victim.drop()
+        return victim is not None
+
+    def add(self, place: Place) -> None:
+        self.held[place.accepted] = place
+        self.crowds.setdefault(place.address, set()).add(place)
+
+    def remove(self, place: Place) -> None:
+        crowd = self.crowds.get(place.address, set())
+        crowd.discard(place)
+        if not crowd:
+            self.crowds.pop(place.address, None)
+
+    def leave(self, place: Place, closed: bool = False) -> None:
+        """Count a connection no more: it is a stream from now on, or closed."""
+        with self.lock:
+            self.remove(place)
+            if closed:
+                self.held.pop(place.accepted, None)
+
+    def drop_oldest(self) -> None:
+        with self.lock:
+            victim = longest(self.held.values(), IDLE, READING)
+        if victim:
+            victim.drop()
+
+    def close(self) -> bool:
+        """Drop whoever is not being answered; is anybody left?"""
+        self.closed = True
+        with self.lock:
+            places = set().union(*self.crowds.values())
+        for place in places:
+            if place.state in (IDLE, READING):
+                place.drop()
+        return any(place.state in (ANSWERING, SENDING) for place in places)
+
+
+def longest(places: Iterable[Place], *states: str) -> Place | None:
+    """The place that has been in one of these states for longest."""
+    return min((place for place in places if place.state in states), key=lambda place: place.since, default=None)
+
+
+def handshaken(plain: socket.socket, tls: ssl.SSLContext) -> ssl.SSLSocket:
+    """A connection after its TLS handshake, for which it has as long as for a header. Raises OSError."""
+    plain.settimeout(HEADER_SECONDS)
+    first = plain.recv(1, socket.MSG_PEEK)
+    if first and first != TLS_HANDSHAKE:
+        plain.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n" + ONLY_TLS)
+        raise ConnectionAbortedError
+    return tls.wrap_socket(plain, server_side=True)
+
+
+def descriptors_left(spare: int = 100) -> int:
+    """How many connections the limit of open files leaves room for; it is raised first, as far as that is allowed."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return CONNECTIONS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTIONS + STREAMS_IN_ALL + spare
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return CONNECTIONS if soft == resource.RLIM_INFINITY else max(8, min(soft - spare, soft // 2))
 
 
 def wsgi_application(
@@ -332,7 +553,8 @@ def wsgi_application(
     frame after its viewer has left. The render processes end with the interpreter, or by `.application.close()`.
     """
     access = Access(allow_host=allow_host, identity=False)
-    application = Application.for_options(plots, data, access, workers, timeout, STREAMS if live else 0)
+    streams = STREAMS if live else 0
+    application = Application.for_options(plots, data, access, workers, timeout, memory, streams)
     atexit.register(application.close)  # multiprocessing would else wait for them for ever
 
     def wsgi(environ: dict, start_response: Callable) -> Iterable[bytes]:
@@ -351,8 +573,13 @@ def wsgi_application(
 # ---------------------------------------------------------------------------------------------------------------------
 # 2 Messages: plain values, no I/O.
 
+HEADER_END = b"\r\n\r\n"
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+TARGET = re.compile(r"[!\"$-~]+")  # visible ASCII but "#"; browsers send some that RFC 3986 forbids
 FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+NO_LINES = re.compile(rb"(?<!\r)\n|\r[^\n]|\0")  # RFC 9112, 2.2: what other servers may take for a line's end
+TLS_HANDSHAKE = b"\x16"  # the first byte of a TLS connection
+ONLY_TLS = b"This is HTTPS: the address begins with https://\n"
 
 
 class HTTPError(Exception):
@@ -377,31 +604,28 @@ class Request:
     owner: bool = True  # is the client known to be the user who runs plotsrv?
     version: str = "HTTP/1.1"
     mount: str = ""  # where a WSGI server mounted us without a slash: the last part of that path
+    secure: bool = False  # did it come by TLS?
+    prefix: str = ""  # the path that a trusted proxy shows us under
+    left: Callable[[], bool] = field(default=lambda: False, compare=False)  # has the client left, as far as is known?
 
     @classmethod
-    def parse(cls, head: bytes, client: str, owner: bool) -> Request:
+    def parse(cls, head: bytes, client: str, owner: bool, **more: Any) -> Request:
         """Read a request line and header fields, strictly: what is doubtful is refused, never guessed at."""
         line, *lines = head.decode("latin-1").split("\r\n")
-        if len(line) > LINE_BYTES:
-            raise HTTPError(414, f"The address is longer than {LINE_BYTES:,} bytes.")
+        method, target, version = request_line(line)
         if len(head) > HEADER_BYTES:
             raise HTTPError(431, f"The header is longer than {HEADER_BYTES:,} bytes.")
         if len(lines) > HEADER_FIELDS:
             raise HTTPError(431, f"The header has more than {HEADER_FIELDS} fields.")
-        method, target, version = [*line.split(" "), "", ""][:3]
-        if (
-            line.count(" ") != 2
-            or not target
-            or not TOKEN.fullmatch(method)
-            or not target.isascii()
-            or not target.isprintable()
-        ):
-            raise HTTPError(400, "The request line is malformed.")
-        if version not in ("HTTP/1.0", "HTTP/1.1"):
-            raise HTTPError(505, "Only HTTP/1.0 and HTTP/1.1 are spoken here.")
         headers = header_fields_of(lines)
+        if version == "HTTP/1.1" and "host" not in headers:
+            raise HTTPError(400, "The header has no Host.")
         check_method(method, headers.get("content-length"), headers.get("transfer-encoding"))
-        target = re.sub(r"(?i)^http://[^/?#]*", "", target) or "/"  # an absolute form: Host alone decides
+        if absolute := re.match(r"(?i)https?://([^/?]*)", target):
+            if absolute[1].lower() != headers.get("host", "").lower():
+                raise HTTPError(400, "The request line names another host than the header.")
+            target = target[absolute.end() :]
+            target = target if target.startswith("/") else "/" + target
         if not target.startswith("/"):
             raise HTTPError(400, "The request line names no path.")
         path, _, query = target.partition("?")
@@ -409,12 +633,13 @@ class Request:
             path = urllib.parse.unquote(path, errors="strict")
         except UnicodeDecodeError:
             raise HTTPError(400, "The address is not UTF-8.") from None
-        return cls(method, path, query_of(query), headers, client, owner, version)
+        return cls(method, path, query_of(query), headers, client, owner, version, **more)
 
     @classmethod
     def from_wsgi(cls, environ: dict) -> Request:
         """The same from a WSGI environ, whose server has parsed the request already."""
-        check_method(environ["REQUEST_METHOD"], environ.get("CONTENT_LENGTH"), environ.get("HTTP_TRANSFER_ENCODING"))
+        length = environ.get("CONTENT_LENGTH") or None
+        check_method(environ["REQUEST_METHOD"], length, environ.get("HTTP_TRANSFER_ENCODING"))
         headers = {name[5:].replace("_", "-").lower(): value for name, value in environ.items() if name[:5] == "HTTP_"}
         try:
             path = environ.get("PATH_INFO", "").encode("latin-1").decode("utf-8")
@@ -463,12 +688,37 @@ class Request:
         return "../" * (self.path.count("/") - 1) or "./"
 
 
+def check_beginning(received: bytes) -> None:
+    """Refuse at once what will be no request, whatever comes after it: the first part of a header, without its end."""
+    if received.startswith(TLS_HANDSHAKE):
+        raise HTTPError(400, "This is plain HTTP: the address begins with http://.")
+    line, *rest = received.split(b"\r\n", 1)
+    if NO_LINES.search(received) or not TOKEN.match(line.decode("latin-1")):
+        raise HTTPError(400, "The request is malformed.")
+    if rest or len(line) > LINE_BYTES:
+        request_line(line.decode("latin-1"))
+
+
+def request_line(line: str) -> tuple[str, str, str]:
+    """Method, target and version of a request."""
+    if len(line) > LINE_BYTES:
+        raise HTTPError(414, f"The address is longer than {LINE_BYTES:,} bytes.")
+    method, target, version = [*line.split(" "), "", ""][:3]
+    if line.count(" ") != 2 or not TOKEN.fullmatch(method) or not TARGET.fullmatch(target):
+        raise HTTPError(400, "The request line is malformed.")
+    if version not in ("HTTP/1.0", "HTTP/1.1"):
+        raise HTTPError(505, "Only HTTP/1.0 and HTTP/1.1 are spoken here.")
+    return method, target, version
+
+
 def check_method(method: str, length: str | None, encoding: str | None) -> None:
     """Refuse what is neither GET nor HEAD, or brings a body: an unread one would be taken for the next request."""
+    if length is not None and (encoding is not None or not re.fullmatch("[0-9]+", length)):
+        raise HTTPError(400, "The header does not tell clearly how long the body is.")  # RFC 9112, 6.3
     if method not in ("GET", "HEAD"):
         known = method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT")
         raise HTTPError(405 if known else 501, "Only GET and HEAD are answered here.", Allow="GET, HEAD")
-    if length not in (None, "", "0") or encoding is not None:
+    if length not in (None, "0") or encoding is not None:
         raise HTTPError(413, "A request with a body is not read here.")
 
 
@@ -549,6 +799,9 @@ POLICY = (
 )
 
 
+TEXTS = ("text/", "application/json", IMAGE_TYPES["svg"])  # in which the token might stand
+
+
 class Application:
     """The core, free of sockets: a Request in, a Response out."""
 
@@ -583,6 +836,7 @@ class Application:
 
     def respond(self, request: Request) -> Response:
         try:
+            request = self.access.behind_proxy(request)
             cookie = self.access.authorize(request)
             if cookie:
                 return self.dressed(Response.html("", 303, Location="./", Set_Cookie=cookie))
@@ -603,6 +857,8 @@ class Application:
 
     def refusal(self, error: HTTPError, request: Request | None = None) -> Response:
         """The answer to what cannot be done: a page, or for an <img> a picture of the message."""
+        if request and error.status in REFUSALS:
+            self.access.log.refused(request, error.status, error.message)
         if request and request.wants_image:
             body = error_picture(error.message)
             return self.dressed(Response(error.status, body, IMAGE_TYPES["svg"], error.headers))
@@ -624,7 +880,10 @@ class Application:
             "Vary": "Accept, Cookie",
             "Date": formatdate(usegmt=True),
         }
-        return replace(response, headers={**standing, **response.headers})
+        body = response.body
+        if isinstance(body, bytes) and self.access.token and response.content_type.startswith(TEXTS):
+            body = body.replace(self.access.token.encode(), b"[token]")
+        return replace(response, body=body, headers={**standing, **response.headers})
 
     # -- routes: a path, or the seed's ?mode=…&graph=…, to a view
 
@@ -790,6 +1049,8 @@ class Application:
         return Response(200, frames, LIVE_TYPE, {"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
 
     def form_again(self, request: Request, asked: Asked, status: int) -> Response:
+        if status in REFUSALS:
+            self.access.log.refused(request, status, in_one_line(asked.errors))
         page = form_page(asked, self.studio.choices(asked), request.root, show_errors=status != 200)
         return Response.html(page, status)
 
@@ -1465,6 +1726,8 @@ class Live:
             names += [each for each, whose in self.promised if whose == viewer and each not in names]
             if len(names) >= self.limit and name not in names:
                 return f"this browser has {self.limit} live pictures already"
+            if len(self.streams) >= STREAMS_IN_ALL and name not in names:
+                return f"{STREAMS_IN_ALL} live pictures are being looked at already"
             self.promised[name, viewer] = now
         return ""
 
@@ -4808,6 +5071,9 @@ def resized(figure: Any, width: int | None, height: int | None, dpi: int | None)
 # 12 Access: who may ask, and for which files. Safe by default.
 
 FORWARDED = ("forwarded", "x-forwarded-", "x-real-ip", "via")  # how a proxy's header fields begin
+PREFIX_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")  # and nothing that could be taken for another host
+REFUSALS = (401, 403, 421)  # what is told in the log
+NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, NO_COOKIE = 4, 20, 1, 0xFFFFFFFF  # as in Linux's headers
 FOLLOW = "Start plotsrv with the folder as an argument to allow it: python plotsrv.py FOLDER"
 
 
@@ -4816,13 +5082,41 @@ def is_owner(client: tuple, server: tuple) -> bool:
 
     On Linux the kernel tells whose each end of a loopback connection is. Elsewhere whoever is on this machine passes.
     """
-    address = ipaddress.ip_address(client[0].partition("%")[0])
-    if not (getattr(address, "ipv4_mapped", None) or address).is_loopback:
+    client, server = plain_address(client), plain_address(server)
+    if not ipaddress.ip_address(client[0]).is_loopback:
         return False
     if not sys.platform.startswith("linux"):
         return True
-    uid = uid_of_connection(proc_address(client), proc_address(server))
+    try:
+        uid = uid_by_netlink(client, server)
+    except (OSError, struct.error):  # a container may be without it
+        uid = uid_by_table(proc_address(client), proc_address(server))
     return uid == os.getuid() and uid != overflow_uid()
+
+
+def plain_address(address: tuple) -> tuple[str, int]:
+    """Address and port, without an interface; of an IPv4 client of an IPv6 server, as the client has it."""
+    host = ipaddress.ip_address(address[0].partition("%")[0])
+    return str(getattr(host, "ipv4_mapped", None) or host), address[1]
+
+
+def uid_by_netlink(local: tuple, remote: tuple) -> int | None:
+    """Whose the socket is that connects these two ends: one question to the kernel (sock_diag(7)), 0.1 ms."""
+    family = socket.AF_INET6 if ":" in local[0] else socket.AF_INET
+    ends = b"".join(socket.inet_pton(family, end[0]).ljust(16, b"\0") for end in (local, remote))
+    exactly = struct.pack("!HH", local[1], remote[1]) + ends + struct.pack("=III", 0, NO_COOKIE, NO_COOKIE)
+    asked = struct.pack("=BBBBI", family, socket.IPPROTO_TCP, 0, 0, 0xFFFFFFFF) + exactly  # in whatever state it is
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, NETLINK_SOCK_DIAG) as kernel:
+        kernel.settimeout(1)
+        kernel.send(struct.pack("=IHHII", 16 + len(asked), SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, 0, 0) + asked)
+        answer = kernel.recv(4096)
+    kind, uid = struct.unpack_from("=4xH74xI", answer.ljust(84, b"\0"))
+    if kind != SOCK_DIAG_BY_FAMILY:
+        code = -struct.unpack_from("=16xi", answer)[0]
+        if code != errno.ENOENT:
+            raise OSError(code, os.strerror(code))
+        return None
+    return int(uid) if answer[20:56] == exactly[:36] else None
 
 
 def proc_address(address: tuple) -> str:
@@ -4833,8 +5127,8 @@ def proc_address(address: tuple) -> str:
     return "".join(f"{int.from_bytes(word, sys.byteorder):08X}" for word in words) + f":{address[1]:04X}"
 
 
-def uid_of_connection(local: str, remote: str) -> int | None:
-    """Whose the socket is that connects these two ends, by the kernel's table."""
+def uid_by_table(local: str, remote: str) -> int | None:
+    """The same by the kernel's whole table, which takes some milliseconds, and more where there are many sockets."""
     try:
         with open("/proc/net/tcp6" if len(local) > 13 else "/proc/net/tcp", encoding="ascii") as table:
             for line in table:
@@ -4865,6 +5159,30 @@ class Access:
     token: str = ""
     everybody: bool = False  # does even the user's own browser need the token?
     identity: bool = True  # False under WSGI, where it is the host application's affair
+    proxies: str = ""  # the addresses of those whose X-Forwarded-* are believed, separated by commas
+
+    def __post_init__(self) -> None:
+        self.log = Log(self.token)
+        self.trusted = frozenset(str(ipaddress.ip_address(each)) for each in names_in(self.proxies))
+
+    @property
+    def asks_everybody(self) -> bool:
+        """Is the token for everybody, or at least for all who are meant to come?"""
+        return self.everybody or not is_loopback(self.address)
+
+    def behind_proxy(self, request: Request) -> Request:
+        """The request as the client sent it, where it came through a proxy that we trust; else as it is."""
+        if request.client not in self.trusted:
+            return request
+        told = {name: value.rpartition(",")[2].strip() for name, value in request.headers.items()}  # the last is its own
+        client, prefix = told.get("x-forwarded-for", ""), told.get("x-forwarded-prefix", "")
+        return replace(
+            request,
+            headers={**request.headers, "host": told.get("x-forwarded-host") or request.headers.get("host", "")},
+            client=client if is_address(client) else request.client,
+            secure=request.secure or told.get("x-forwarded-proto") == "https",
+            prefix=prefix if PREFIX_PATH.fullmatch(prefix) else "",
+        )
 
     def authorize(self, request: Request) -> str:
         """Raise HTTPError unless the client may ask. Returns a cookie to set, where a token was brought for one."""
@@ -4873,7 +5191,7 @@ class Access:
         if not self.identity:
             return ""
         if request.path == "/token" and self.is_token("".join(request.query.get("token", ()))):
-            return self.cookie()
+            return self.cookie(request)
         local = request.owner and not self.everybody and not any(name.startswith(FORWARDED) for name in request.headers)
         if request.path == "/token" or not (local or self.is_known(request)):
             message = "This plotsrv asks for a token: open the address that it printed when it started."
@@ -4890,7 +5208,7 @@ class Access:
     def is_our_name(self, name: str) -> bool:
         if self.address in ("", "0.0.0.0", "::") and name == socket.gethostname().lower():
             return True  # as it stands in the URL that we print
-        allowed = [each.strip().lower() for each in self.allow_host.split(",") if each.strip()]
+        allowed = [name.lower() for name in names_in(self.allow_host)]
         if name in ("localhost", self.address, *allowed) or name.endswith(".localhost"):
             return True
         try:
@@ -4928,18 +5246,41 @@ class Access:
             return False
         return hmac.compare_digest(found[2], self.signature(found[1]))
 
-    def cookie(self, days: int = 30) -> str:
+    def cookie(self, request: Request, days: int = 30) -> str:
+        """Instead of the token, for a browser; by TLS it goes nowhere without."""
         expiry = str(int(time.time()) + days * 86400)
         value = f"{expiry}.{self.signature(expiry)}"
-        return f"plotsrv-{self.port}={value}; HttpOnly; SameSite=Lax; Path=/; Max-Age={days * 86400}"
+        kept = f"HttpOnly; SameSite=Lax; Path={request.prefix}/; Max-Age={days * 86400}"
+        return f"plotsrv-{self.port}={value}; {kept}" + ("; Secure" if request.secure else "")
 
     def signature(self, expiry: str) -> str:
         return hmac.new(self.token.encode(), f"{self.port}.{expiry}".encode(), hashlib.sha256).hexdigest()
 
 
+def is_loopback(address: str) -> bool:
+    return address == "localhost" or ipaddress.ip_address(address).is_loopback
+
+
+def names_in(text: str) -> list[str]:
+    """The names in an option that takes several, with commas between."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def is_address(text: str) -> bool:
+    try:
+        return bool(ipaddress.ip_address(text))
+    except ValueError:
+        return False
+
+
 def kept_token() -> str:
-    """The token: PLOTSRV_TOKEN, or 192 random bits in a file that only the user can read: it outlives a restart."""
-    if token := os.environ.get("PLOTSRV_TOKEN", ""):
+    """The token: PLOTSRV_TOKEN, or 192 random bits in a file that only the user can read: it outlives a restart.
+
+    Raises PermissionError where PLOTSRV_TOKEN could be guessed.
+    """
+    if token := os.environ.get(SECRET, ""):
+        if len(token) < TOKEN_CHARACTERS:
+            raise PermissionError(f"{SECRET} is too short: it needs {TOKEN_CHARACTERS} characters at least")
         return token
     folder = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "plotsrv"
     file, token = folder / "token", secrets.token_urlsafe(24)
@@ -4949,11 +5290,46 @@ def kept_token() -> str:
             new.write(token)
     except FileExistsError:
         with contextlib.suppress(OSError):
-            file.chmod(0o600)
-            return file.read_text(encoding="utf-8", errors="replace").strip() or token
+            file.chmod(0o600)  # which fails where it is another user's, who would know the token
+            kept = file.read_text(encoding="utf-8", errors="replace").strip()
+            return kept if len(kept) >= TOKEN_CHARACTERS and is_ours(file) else token
     except OSError:
         pass  # a read-only home: the token lasts as long as this server
     return token
+
+
+def is_ours(file: Path) -> bool:
+    """Is it the user's own file? (root may change the mode of others', too.)"""
+    return os.name != "posix" or file.stat().st_uid == os.getuid()
+
+
+class Log:
+    """What is told on the terminal while plotsrv serves: a line for each refusal, equal ones once a minute."""
+
+    def __init__(self, secret: str = ""):
+        self.secret = secret
+        self.refusals: dict[tuple, tuple[float, int]] = {}  # when it was last told, and how often not since
+        self.lock = threading.Lock()
+
+    def refused(self, request: Request, status: int, message: str) -> None:
+        key, now = (request.client, status, message), time.monotonic()
+        with self.lock:
+            if len(self.refusals) >= REFUSALS_KEPT:
+                self.refusals = {k: told for k, told in self.refusals.items() if now - told[0] < REFUSALS_SECONDS}
+            told_at, untold = self.refusals.get(key, (-math.inf, 0))
+            is_due = now - told_at > REFUSALS_SECONDS and len(self.refusals) < REFUSALS_KEPT
+            self.refusals[key] = (now, 0) if is_due else (told_at, untold + 1)
+        if is_due:
+            more = f" ({untold} more like it in between)" if untold else ""
+            asked = " ".join(filter(None, [request.client, str(status), request.method, request.path[:100]]))
+            self.tell(f"{moment(time.time())} {asked}: {message}{more}")
+
+    def tell(self, text: str) -> None:
+        """Write it on the terminal: without the token, and without what a terminal would take for a command."""
+        lines = (text.replace(self.secret, "[token]") if self.secret else text).splitlines()
+        plain = [ascii(line)[1:-1][:LINE_CHARACTERS] for line in lines]
+        with contextlib.suppress(OSError, ValueError):  # the terminal may be gone
+            print("plotsrv: " + "\n  ".join(plain), file=sys.stderr, flush=True)
 
 
 HIDDEN = re.compile(r"[/\\]\.")  # in a resolved path, which has no parts . and ..

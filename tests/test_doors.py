@@ -1,6 +1,7 @@
 """The doors: real sockets and real WSGI around an application that only records what it is asked."""
 
 import contextlib
+import functools
 import io
 import queue
 import socket
@@ -25,6 +26,7 @@ class Recorder:
     def __init__(self):
         self.requests = []
         self.body = None
+        self.access = plotsrv.Access()
 
     def respond(self, request):
         self.requests.append(request)
@@ -268,7 +270,7 @@ def test_an_idle_connection_is_closed(server, monkeypatch, before):
 
 def at_rest(server):
     """Have all connections given their places back?"""
-    return server.places._value == plotsrv.CONNECTIONS
+    return not server.places.held and not server.places.crowds
 
 
 @pytest.mark.parametrize("reads", [0, 1000])
@@ -313,22 +315,97 @@ def test_many_clients_are_answered_at_once(server):
     assert eventually(lambda: at_rest(server))
 
 
-def test_beyond_the_limit_of_connections_the_answer_is_503(tmp_path, monkeypatch):
-    """With Retry-After and the standing headers; when a connection ends, the next one is let in."""
+@pytest.fixture
+def full(tmp_path, monkeypatch):
+    """A server with two places, both taken by clients that are being answered."""
     monkeypatch.setattr(plotsrv, "CONNECTIONS", 2)
     with serving(Site(tmp_path).application) as server:
-        first, second = Client(server), Client(server)
-        assert first.get()[0] == second.get()[0] == "HTTP/1.1 200 OK"
-        third = Client(server)
-        line, fields, _ = third.response()
-        assert line == "HTTP/1.1 503 Service Unavailable"
-        assert dict(fields)["Retry-After"] and dict(fields)["Connection"] == "close"
-        assert STANDING.items() <= dict(fields).items() and "Content-Security-Policy" in dict(fields)
-        assert third.closed()
-        first.close()
-        assert eventually(lambda: server.places._value == 1)
-        assert Client(server).get()[0] == "HTTP/1.1 200 OK"
+        server.guests = [Client(server), Client(server)]
+        assert [guest.get()[0] for guest in server.guests] == ["HTTP/1.1 200 OK"] * 2
+        assert eventually(lambda: {place.state for place in server.places.held.values()} == {plotsrv.IDLE})
+        for place in server.places.held.values():
+            place.become(plotsrv.ANSWERING)
+        yield server
         assert not server.failures
+
+
+def test_beyond_the_limit_of_connections_the_answer_is_503(full):
+    """With Retry-After and the standing headers; when a connection ends, the next one is let in."""
+    third = Client(full)
+    line, fields, _ = third.response()
+    assert line == "HTTP/1.1 503 Service Unavailable"
+    assert dict(fields)["Retry-After"] and dict(fields)["Connection"] == "close"
+    assert STANDING.items() <= dict(fields).items() and "Content-Security-Policy" in dict(fields)
+    assert third.closed()
+    full.guests[0].close()
+    assert eventually(lambda: len(full.places.held) == 1)
+    assert Client(full).get()[0] == "HTTP/1.1 200 OK"
+
+
+@pytest.mark.parametrize("state", [plotsrv.IDLE, plotsrv.READING, plotsrv.SENDING])
+def test_whoever_is_waited_for_longest_gives_up_its_place(full, state):
+    """One that asks for nothing, has not told all of its request, or does not read the answer."""
+    for place in full.places.held.values():
+        place.become(state)
+    assert Client(full).get()[0] == "HTTP/1.1 200 OK"
+    assert full.guests[0].closed() and full.guests[1].get()[0] == "HTTP/1.1 200 OK"
+
+
+# -- the places there are, without sockets
+
+
+class Socket:
+    """Something that can be shut."""
+
+
+def places_with(most, each, *addresses, state=plotsrv.IDLE):
+    """Places that are taken from these addresses, one after the other; and how each is told apart."""
+    places, taken = plotsrv.Places(most, frozenset({"10.0.0.9"}), each), []
+    for number, address in enumerate(addresses):
+        taken.append(plotsrv.Place(Socket(), address))
+        assert places.enter(taken[-1])
+        taken[-1].state, taken[-1].since = state, number
+    for place in taken:
+        place.drop = functools.partial(setattr, place, "state", "dropped")
+    return places, taken
+
+
+def test_an_address_at_its_limit_gives_up_its_own_idle_connection():
+    """And nobody else's."""
+    places, taken = places_with(9, 2, "a", "b", "a")
+    assert places.enter(plotsrv.Place(Socket(), "a"))
+    assert [place.state for place in taken] == ["dropped", plotsrv.IDLE, plotsrv.IDLE]
+
+
+@pytest.mark.parametrize("state", [plotsrv.READING, plotsrv.ANSWERING, plotsrv.SENDING])
+def test_an_address_at_its_limit_gets_no_more_while_it_is_served(state):
+    """Whoever sends headers slowly stays below the limit; others come in all the same."""
+    places, _ = places_with(9, 2, "a", "a", state=state)
+    assert not places.enter(plotsrv.Place(Socket(), "a"))
+    assert places.enter(plotsrv.Place(Socket(), "b"))
+
+
+def test_where_all_places_are_taken_the_most_crowded_address_loses_one():
+    """A neighbour who takes all that can be had locks nobody out."""
+    places, taken = places_with(5, 3, "mine", "a", "b", "b", "b", state=plotsrv.READING)
+    assert places.enter(plotsrv.Place(Socket(), "mine"))
+    assert [place.address for place in taken if place.state == "dropped"] == ["b"]
+
+
+def test_a_trusted_proxy_has_no_limit_of_its_own():
+    """All its clients come from one address."""
+    places, _ = places_with(5, 2, *["10.0.0.9"] * 5, state=plotsrv.ANSWERING)
+    assert not places.enter(plotsrv.Place(Socket(), "10.0.0.9"))
+
+
+def test_a_place_that_was_left_is_free():
+    """Once as a stream, which is counted elsewhere, and once closed."""
+    places, (first, second) = places_with(2, 2, "a", "a", state=plotsrv.ANSWERING)
+    places.leave(first)
+    assert places.enter(plotsrv.Place(Socket(), "a")) and first.accepted in places.held
+    places.leave(second, closed=True)
+    places.leave(second, closed=True)
+    assert second.accepted not in places.held and places.enter(plotsrv.Place(Socket(), "a"))
 
 
 def test_nothing_is_looked_up_by_dns(application, monkeypatch):

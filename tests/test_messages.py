@@ -47,13 +47,13 @@ def environ(method="GET", path="/", script="", query="", **more):
         ("/a%zz", "/a%zz", {}),
         ("//evil.example/a", "//evil.example/a", {}),
         ("/../../etc/passwd", "/../../etc/passwd", {}),
-        ("http://localhost:9999/a?b=1", "/a", {"b": ("1",)}),
+        ("http://localhost/a?b=1", "/a", {"b": ("1",)}),
+        ("https://LOCALHOST?b=1", "/", {"b": ("1",)}),
         ("HTTP://localhost", "/", {}),
-        ("http://evil.example/a", "/a", {}),
     ],
 )
 def test_a_target_becomes_a_decoded_path_and_a_query(target, path, query):
-    """Of an absolute form the path is taken; whose it is, Host alone decides."""
+    """Of an absolute form the path is taken; the host in it must be the one that Host names."""
     request = parse(head_of(f"GET {target} HTTP/1.1"))
     assert (request.path, request.query) == (path, query)
 
@@ -102,8 +102,14 @@ REFUSED_HEADS = [
     ("a query that is not UTF-8", head_of("GET /?a=%ff HTTP/1.1"), 400),
     ("a query name that is not UTF-8", head_of("GET /?%ff=a HTTP/1.1"), 400),
     ("a body", head_of("GET / HTTP/1.1", "Content-Length: 5"), 413),
-    ("a length with a sign", head_of("GET / HTTP/1.1", "Content-Length: +0"), 413),
-    ("two lengths in one field", head_of("GET / HTTP/1.1", "Content-Length: 0, 0"), 413),
+    ("an absolute form of another host", head_of("GET http://evil.example/a HTTP/1.1"), 400),
+    ("an absolute form with another port", head_of("GET http://localhost:9999/a HTTP/1.1"), 400),
+    ("a part of a page", head_of("GET /a#b HTTP/1.1"), 400),
+    ("no Host", b"GET / HTTP/1.1", 400),
+    ("a length with a sign", head_of("GET / HTTP/1.1", "Content-Length: +0"), 400),
+    ("an empty length", head_of("GET / HTTP/1.1", "Content-Length:"), 400),
+    ("two lengths in one field", head_of("GET / HTTP/1.1", "Content-Length: 0, 0"), 400),
+    ("a length and chunks", head_of("GET / HTTP/1.1", "Content-Length: 0", "Transfer-Encoding: chunked"), 400),
     ("a chunked body", head_of("GET / HTTP/1.1", "Transfer-Encoding: chunked"), 413),
     ("an unknown transfer encoding", head_of("GET / HTTP/1.1", "Transfer-Encoding: identity"), 413),
     ("a long line", head_of(f"GET /{'a' * 8190} HTTP/1.1"), 414),
