@@ -544,6 +544,7 @@ def wsgi_application(
     allow_host: str = "",
     workers: int = 2,
     timeout: float = TIMEOUT_SECONDS,
+    memory: float = 0,
     live: bool = False,
 ) -> Callable[[dict, Callable], Iterable[bytes]]:
     """A WSGI application that serves `plots` below wherever the host application mounts it.
@@ -823,10 +824,17 @@ class Application:
 
     @classmethod
     def for_options(
-        cls, plots: str, data: Sequence[str], access: Access, workers: int, timeout: float, streams: int = STREAMS
+        cls,
+        plots: str,
+        data: Sequence[str],
+        access: Access,
+        workers: int,
+        timeout: float,
+        memory: float = 0,
+        streams: int = STREAMS,
     ) -> Application:
-        """The application for options as the command line gives them."""
-        renderer = Renderer(workers, timeout)
+        """The application for options as the command line gives them; `memory` in GB, 0 for what is usual."""
+        renderer = Renderer(workers, timeout, memory * 1e9 or MEMORY_SHARE * machine_bytes())
         gallery = Gallery(roots_of(plots), renderer)
         return cls(gallery, renderer, DrawingCache(), DataFolders.of(data), access, streams)
 
@@ -964,7 +972,7 @@ class Application:
             return self.form_again(request, self.studio.checked(asked), asked.status if asked.typed else 200)
         if request.method == "HEAD":
             return replace(Response.html(""), drawn=False)
-        drawing, started = self.studio.draw(asked, "png", wait=SLOW_SECONDS)
+        drawing, started = self.studio.draw(asked, "png", SLOW_SECONDS, asker_of(request))
         if drawing and drawing.errors:
             return self.form_again(request, replace(asked, errors=drawing.errors), 400)
         showing = self.showing(request, asked, drawing, started)
@@ -1016,7 +1024,7 @@ class Application:
             raise HTTPError(asked.status, in_one_line(asked.errors))
         if request.method == "HEAD":
             return Response(200, b"", FORMATS[format], drawn=False)
-        drawing, _ = self.studio.draw(asked, format, wait=None)
+        drawing, _ = self.studio.draw(asked, format, None, asker_of(request))
         assert drawing  # without a limit, draw waits
         if drawing.status == 200:
             name = re.sub(r"[^A-Za-z0-9._-]", "_", plot.path)[:80] + "." + drawing.ending
@@ -1061,6 +1069,10 @@ VIEWS: dict[str, Callable[[Application, Request, Plot], Response]] = {  # by wha
     **{f".{format}": functools.partial(Application.drawing_view, format=format) for format in FORMATS},
     LIVE_ENDING: Application.live_view,
 }
+
+
+def asker_of(request: Request) -> Asker:
+    return Asker(request.client, request.left)
 
 
 def stream_name(asked: Asked) -> tuple:
@@ -1829,6 +1841,16 @@ class Asked:
         return {name: self.page[name] for name in LENS}
 
 
+class Asker(typing.NamedTuple):
+    """Who asks for a drawing."""
+
+    client: str = ""  # the address; each has so many places in the queue
+    left: Callable[[], bool] = lambda: False  # tells whether they have gone meanwhile
+
+
+NOBODY = Asker()  # in particular
+
+
 class Studio:
     """Where drawings come from: it knows plots, files, and what has been drawn, but no request and no response."""
 
@@ -1910,12 +1932,14 @@ class Studio:
             flight = self.renderer.submit(
                 ("check", asked.key(""), self.gallery.version), Job("check", asked.plot, asked.texts)
             )
-            found: Mapping[str, str] = flight.future.result(SLOW_SECONDS).errors
+            found: Mapping[str, str] = flight.wait(SLOW_SECONDS).errors
         except (QueueFull, concurrent.futures.TimeoutError, concurrent.futures.CancelledError):
             found = {}  # all processes are busy: what is known already is told at once
         return replace(asked, errors={**found, **asked.errors})
 
-    def draw(self, asked: Asked, format: str, wait: float | None) -> tuple[Drawing | None, float | None]:
+    def draw(
+        self, asked: Asked, format: str, wait: float | None, asker: Asker = NOBODY
+    ) -> tuple[Drawing | None, float | None]:
         """The drawing, or None and when it was started where `wait` seconds did not suffice.
 
         The first one that fails, on a file that is just being written, is made again a moment later; an error that
@@ -1924,13 +1948,15 @@ class Studio:
         kept = self.cache.find(asked.key(format))
         pauses = iter(HALF_FILE_PAUSES if kept and kept.drawing.status == 200 else ())
         while True:
-            drawing, started = self.draw_once(asked, format, wait)
+            drawing, started = self.draw_once(asked, format, wait, asker)
             pause = next(pauses, 0) if drawing and is_momentary(drawing) else 0
             if not pause:
                 return drawing, started
             time.sleep(pause)
 
-    def draw_once(self, asked: Asked, format: str, wait: float | None) -> tuple[Drawing | None, float | None]:
+    def draw_once(
+        self, asked: Asked, format: str, wait: float | None, asker: Asker
+    ) -> tuple[Drawing | None, float | None]:
         if asked.missing_file:
             return Drawing(status=404, error=waiting_for(asked.missing_file), volatile=False), None
         asked_at, key, version = time.time(), asked.key(format), self.gallery.version
@@ -1941,8 +1967,8 @@ class Studio:
         find, keep = functools.partial(self.cache.fresh, key, version), functools.partial(self.drawn, key, version)
         while True:
             try:
-                flight = self.renderer.submit((key, version), job, find, keep)
-                drawing: Drawing = flight.future.result(wait)
+                flight = self.renderer.submit((key, version), job, find, keep, asker.client)
+                drawing: Drawing = flight.wait(wait, asker.left)
             except QueueFull as error:
                 return Drawing(status=503, error=str(error), headers={"Retry-After": "2"}), None
             except concurrent.futures.TimeoutError:
@@ -1996,7 +2022,7 @@ class Studio:
         text = f"{failed.error.rstrip('.')}. The picture is from {moment(good.drawn_at)}."
         try:
             job = Job("remark", None, picture=good.image, remark=text)
-            made: Drawing = self.renderer.submit((good.tag, text), job).future.result()
+            made: Drawing = self.renderer.submit((good.tag, text), job).wait()
         except (QueueFull, concurrent.futures.CancelledError):
             return good
         return replace(good, image=made.image) if made.status == 200 else good
@@ -2035,6 +2061,8 @@ def unknown_note(name: str, known: Iterable[str]) -> str:
 
 STARTING = threading.Lock()  # while a process starts, the environment and the main module are not what they seem
 PROCESSES = multiprocessing.get_context("forkserver" if hasattr(os, "fork") else "spawn")
+PR_SET_CHILD_SUBREAPER = 36  # as in Linux's prctl.h
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
 @dataclass(frozen=True)
@@ -2120,15 +2148,42 @@ class RenderFailure(Exception):
         super().__init__(message)
         self.status = status
         self.output = output
-        self.innocent = innocent  # the job is not to blame: it may be tried once more
+        self.innocent = innocent  # the job is not to blame: it may be tried again
 
 
-@dataclass(frozen=True)
+@dataclass
 class Flight:
     """A job under way, shared by all who asked for the same."""
 
     future: concurrent.futures.Future[Any]
     started: float
+    client: str = ""  # whose it is: that of the first
+    waiting: int = 0
+    lock: Any = field(default_factory=threading.Lock)
+
+    def wait(self, seconds: float | None = None, left: Callable[[], bool] = lambda: False) -> Answer:
+        """The answer to the job. A job that has not begun is cancelled when all who waited for it have left.
+
+        Raises TimeoutError after so many seconds, and CancelledError.
+        """
+        until = math.inf if seconds is None else time.monotonic() + seconds
+        with self.lock:
+            self.waiting += 1
+        gone = False
+        try:
+            while not gone:
+                try:
+                    return self.future.result(max(0, min(until - time.monotonic(), LEFT_SECONDS)))
+                except concurrent.futures.TimeoutError:
+                    if time.monotonic() >= until:
+                        raise
+                    gone = left()
+            raise concurrent.futures.CancelledError
+        finally:
+            with self.lock:
+                self.waiting -= 1
+                if gone and not self.waiting:
+                    self.future.cancel()
 
 
 Answer = Any  # what a task gives: a Drawing, a Description, or FoundRuns
@@ -2137,10 +2192,14 @@ Keep = Callable[[Answer], None]
 
 
 class Renderer:
-    """Render processes, at most `workers`; each does one job at a time, within `timeout` seconds, or is replaced."""
+    """Render processes, at most `workers`; each does one job at a time, within `timeout` seconds, or is replaced.
 
-    def __init__(self, workers: int = 2, timeout: float = TIMEOUT_SECONDS):
+    Together they may hold so many bytes of `memory`: the largest is ended where they hold more.
+    """
+
+    def __init__(self, workers: int = 2, timeout: float = TIMEOUT_SECONDS, memory: float = math.inf):
         self.timeout = timeout
+        self.memory = memory
         self.pool = concurrent.futures.ThreadPoolExecutor(workers, "render")
         self.lock = threading.Lock()
         self.flights: dict[Any, Flight] = {}
@@ -2149,19 +2208,30 @@ class Renderer:
         self.generation = 0  # of the user's code
         self.closed = False
 
-    def submit(self, key: Any, job: Job, find: Find = lambda: None, keep: Keep = lambda result: None) -> Flight:
+    def submit(
+        self,
+        key: Any,
+        job: Job,
+        find: Find = lambda: None,
+        keep: Keep = lambda result: None,
+        client: str = "",
+    ) -> Flight:
         """Start `job`, or join the equal one that is under way.
 
         `find` may know what would come of it, from one that has just ended; `keep` is told what came before anybody.
+        Raises QueueFull where too many drawings wait already, in all or of this client's.
         """
         with self.lock:
             if flight := self.flights.get(key):
                 return flight
             if self.closed:
                 raise QueueFull("plotsrv is shutting down.")
-            if job.task == "draw" and len(self.flights) >= QUEUED_DRAWINGS:
-                raise QueueFull(f"{QUEUED_DRAWINGS} drawings are waiting already. Try again in a moment.")
-            flight = self.flights[key] = Flight(self.pool.submit(self.result, job, find, keep), time.time())
+            theirs = sum(flight.client == client for flight in self.flights.values()) if client else 0
+            for waiting, most in ((len(self.flights), QUEUED_DRAWINGS), (theirs, QUEUED_EACH)):
+                if job.task == "draw" and waiting >= most:
+                    raise QueueFull(f"{most} drawings are waiting already. Try again in a moment.")
+            future = self.pool.submit(self.result, job, find, keep)
+            flight = self.flights[key] = Flight(future, time.time(), client)
         flight.future.add_done_callback(lambda _: self.flights.pop(key, None))
         return flight
 
@@ -2182,15 +2252,16 @@ class Renderer:
         return result
 
     def run(self, job: Job) -> Answer:
-        """Do a job in some process; a second time where the first process died through no fault of the job's."""
+        """Do a job in some process; in another one where that died through no fault of the job's."""
         started = time.time()
         try:
-            try:
-                return self.run_once(job)
-            except RenderFailure as failure:
-                if not failure.innocent:
-                    raise
-                return self.run_once(job)
+            for _ in range(TRIES - 1):
+                try:
+                    return self.run_once(job)
+                except RenderFailure as failure:
+                    if not failure.innocent:
+                        raise
+            return self.run_once(job)
         except OSError as error:  # no file descriptor, no memory, no temporary folder
             return self.failed(job, RenderFailure(503, f"No render process could be started: {error}."), started)
         except RenderFailure as failure:
@@ -2213,12 +2284,24 @@ class Renderer:
     def run_once(self, job: Job) -> Answer:
         process = self.take(job)
         try:
-            return process.ask(job, self.timeout)
+            return process.ask(job, self.timeout, self.excess)
         except RenderFailure:
             process.alive = False
             raise
         finally:
             self.give_back(process)
+
+    def excess(self, process: RenderProcess) -> str:
+        """What a busy process has too much of; of memory, only the largest is told."""
+        process.look()
+        if process.processes > PROCESSES_EACH:
+            return f"The plot started more than {PROCESSES_EACH} processes, so it was ended."
+        with self.lock:
+            sizes = [each.resident for each in self.busy]
+        if sum(sizes) > self.memory and process.resident >= max(sizes):
+            limit = f"{self.memory / 1e9:.3g} GB"
+            return f"The plot used more than {limit} of memory, so it was ended. --memory GB allows more."
+        return ""
 
     def take(self, job: Job) -> RenderProcess:
         """An idle process, best the one that drew this plot before; a new one where there is none."""
@@ -2247,7 +2330,7 @@ class Renderer:
     def give_back(self, process: RenderProcess) -> None:
         with self.lock:
             self.busy.discard(process)
-            keep = process.alive and process.generation == self.generation and not self.closed
+            keep = process.alive and process.generation == self.generation and not self.closed and not process.is_worn
             if keep:
                 self.idle.append(process)
         if not keep:
@@ -2279,9 +2362,13 @@ class RenderProcess:
         self.generation = generation
         self.subject: Any = None  # of its last job
         self.alive = True
+        self.resident = self.settled = 0  # bytes of memory that it and its children hold; after the second drawing
+        self.processes = 1  # with its children
+        self.drawings = 0
+        self.seconds = self.longest = 0.0  # of all the drawings; of one
         self.jobs, their_jobs = PROCESSES.Pipe()
         self.output, their_output = PROCESSES.Pipe(duplex=False)
-        arguments = (their_jobs, their_output, dict(os.environ))
+        arguments = (their_jobs, their_output, environment_for_plots())
         self.process = PROCESSES.Process(  # type: ignore[attr-defined]
             target=work_off, args=arguments, name="plotsrv render process"
         )
@@ -2298,32 +2385,35 @@ class RenderProcess:
             start_forkserver()
             try:
                 self.process.start()
-            except (ConnectionError, FileNotFoundError):  # the forkserver has died, or its socket is gone
+            except (ConnectionError, FileNotFoundError, EOFError):  # the forkserver has died, or its socket is gone
                 stop_forkserver()
                 time.sleep(pause)
             else:
                 return
         raise RenderFailure(503, "No render process could be started. Try again in a moment.")
 
-    def ask(self, job: Job, seconds: float) -> Any:
-        """The answer to a job. Raises RenderFailure where none comes within `seconds`."""
-        deadline = time.monotonic() + seconds
+    def ask(self, job: Job, seconds: float, excess: Callable[[RenderProcess], str] = lambda process: "") -> Any:
+        """The answer to a job. Raises RenderFailure where none comes within `seconds`, or the plot has an excess."""
+        began = time.monotonic()
+        deadline = began + seconds
         printed = Printed(self.output)
         begun = False
         with contextlib.suppress(OSError):  # where it is dead already, the sentinel tells
             self.jobs.send(job)
         while True:
             left = deadline - time.monotonic()
-            ready = multiprocessing.connection.wait([self.jobs, self.output, self.process.sentinel], max(0, left))
+            pause = max(0, min(left, WATCH_SECONDS))
+            ready = multiprocessing.connection.wait([self.jobs, self.output, self.process.sentinel], pause)
             if self.output in ready:
                 printed.read()
             if self.jobs in ready:
                 try:
                     answer = self.jobs.recv()
-                except (EOFError, OSError):
+                except (EOFError, OSError, pickle.UnpicklingError):  # a plot can spoil its end of the pipe
                     raise self.death(begun, printed.drained()) from None
                 if answer is not None:
-                    return replace(answer, output=printed.drained())
+                    self.done(job, time.monotonic() - began, spent=answer[1])
+                    return replace(answer[0], output=printed.drained())
                 begun = True
             elif self.process.sentinel in ready:
                 raise self.death(begun, printed.drained())
@@ -2331,6 +2421,29 @@ class RenderProcess:
                 self.tell_where_it_hangs(printed)
                 message = f"Not done within {seconds:g} s, so it was ended. --timeout SECONDS allows more."
                 raise RenderFailure(504, message, printed.drained())
+            if time.monotonic() - began > WATCH_SECONDS and (reason := excess(self)):
+                raise RenderFailure(500, reason, printed.drained())
+
+    def done(self, job: Job, seconds: float, spent: bool) -> None:
+        """Count a drawing; what the plot has left behind may be such that the process must draw no other."""
+        self.alive = not spent
+        if job.task == "draw":
+            self.drawings += 1
+            self.seconds += seconds
+            self.longest = max(self.longest, seconds)
+            self.look()
+            self.settled = self.settled if self.drawings > 2 else self.resident
+
+    def look(self) -> None:
+        """See how large the process is, with the children that it has."""
+        tree = [self.process.pid or 0, *descendants(self.process.pid or 0)]
+        self.processes, self.resident = len(tree), sum(map(resident_bytes, tree))
+
+    @property
+    def is_worn(self) -> bool:
+        """Has it drawn so often, or grown so much, that a new one is better? Warming that up costs 1 % at most."""
+        is_old = self.drawings >= DRAWINGS_EACH and self.seconds >= 100 * self.longest
+        return is_old or self.resident > 2 * self.settled + GROWTH_BYTES
 
     def death(self, begun: bool, output: str) -> RenderFailure:
         """What became of a process that ended in the middle of a job."""
@@ -2366,10 +2479,61 @@ class RenderProcess:
         """End the process and all that it started."""
         self.alive = False
         if self.process.pid:
+            offspring = descendants(self.process.pid)  # some may have left the group
             with contextlib.suppress(OSError, AttributeError):  # gone already; no process groups on Windows
                 os.killpg(self.process.pid, signal.SIGKILL)
+            for pid in offspring:
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
         if self.process.is_alive():
             self.process.kill()
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes that one has started, and those these have started, as far as Linux tells."""
+    found = [pid]
+    for each in found:
+        for children in glob.iglob(f"/proc/{each}/task/*/children"):
+            with contextlib.suppress(OSError):  # it has ended
+                found += map(int, Path(children).read_text(encoding="ascii").split())
+    return found[1:]
+
+
+def resident_bytes(pid: int) -> int:
+    """The memory that a process holds, in bytes; 0 where that is not told."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * PAGE_BYTES
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def machine_bytes() -> float:
+    """The memory of this machine, or as much of it as this container may use."""
+    limits = [math.inf]
+    with contextlib.suppress(AttributeError, ValueError, OSError):
+        limits.append(os.sysconf("SC_PHYS_PAGES") * PAGE_BYTES)
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
+            _, controllers, group = line.split(":", 2)
+            folder = Path("/sys/fs/cgroup", "memory" if "memory" in controllers.split(",") else "", group.lstrip("/"))
+            for each in (folder, *folder.parents):
+                for name in ("memory.max", "memory.limit_in_bytes"):
+                    with contextlib.suppress(OSError, ValueError):
+                        limits.append(int((each / name).read_text(encoding="ascii")))
+    return min(limits)
+
+
+def environment_for_plots() -> dict[str, str]:
+    """The environment without our secret: a plot might show it."""
+    return {name: value for name, value in os.environ.items() if name != SECRET}
+
+
+def tell_libc(function: str, *arguments: int) -> None:
+    """Call a function of the C library's that Python does not offer, where it is there."""
+    import ctypes
+
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        getattr(ctypes.CDLL(None), function)(*arguments)
 
 
 class Printed:
@@ -2433,15 +2597,16 @@ def start_forkserver() -> None:
     Path(folder, "plotsrv_preload.py").write_text(LOAD + "plotsrv.preload()\n", encoding="utf-8")
     ours = {"PYTHONPATH": os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH")]))}
     ours |= {"PYTHONSAFEPATH": "1", "MPLBACKEND": "agg"}
-    before = {name: os.environ.get(name) for name in ours}
+    before = {name: os.environ.get(name) for name in (*ours, SECRET)}
     PROCESSES.set_forkserver_preload(["plotsrv_preload"])
     os.environ.update(ours)
+    os.environ.pop(SECRET, None)
     try:
         forkserver.ensure_running()
     finally:
         os.environ.update({name: value for name, value in before.items() if value is not None})
         for name in [name for name, value in before.items() if value is None]:
-            del os.environ[name]
+            os.environ.pop(name, None)
 
 
 def stop_forkserver() -> None:
@@ -2486,8 +2651,9 @@ def work_off(jobs: Any, output: Any, environment: dict[str, str]) -> None:
         jobs.send(None)  # begun: from here on the job may be to blame
         answer = TASKS[job.task](job)
         for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-        jobs.send(answer)
+            with contextlib.suppress(OSError, ValueError):  # a plot may have closed its end
+                stream.flush()
+        jobs.send((answer, is_spent(job)))
         gc.collect()  # figures are cycles; after the answer, so that nobody waits for it
 
 
@@ -2507,11 +2673,14 @@ def become_render_process(output: Any, environment: dict[str, str]) -> None:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
         server = multiprocessing.process.parent_process()
-        if server is not None:  # SIGIO ends this whole group when the server dies, however busy it is here
+        if server is not None:  # a signal ends this whole group when the server dies, however busy it is here
             fcntl.fcntl(server.sentinel, fcntl.F_SETOWN, -os.getpgrp())
+            if hasattr(fcntl, "F_SETSIG"):
+                fcntl.fcntl(server.sentinel, fcntl.F_SETSIG, signal.SIGKILL)  # instead of SIGIO, which can be blocked
             flags = fcntl.fcntl(server.sentinel, fcntl.F_GETFL)
             fcntl.fcntl(server.sentinel, fcntl.F_SETFL, flags | os.O_ASYNC)
         faulthandler.register(signal.SIGUSR1)
+        limit_resources()
     faulthandler.enable(2)
     for name, number in (("stdout", 1), ("stderr", 2)):
         stream = open(number, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
@@ -2520,7 +2689,20 @@ def become_render_process(output: Any, environment: dict[str, str]) -> None:
         preload()
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed()  # forked processes would all draw the same random numbers
+    builtins.open = io.open = GuardedOpen(open)  # type: ignore[assignment]
     sys.addaudithook(audit)
+
+
+def limit_resources() -> None:
+    """Limits that the kernel holds: open files, the size of a file; and no child that leaves us unseen."""
+    import resource
+
+    for what, most in ((resource.RLIMIT_NOFILE, OPEN_FILES), (resource.RLIMIT_FSIZE, FILE_BYTES)):
+        hard = resource.getrlimit(what)[1]
+        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(what, (most, most))
+    if sys.platform.startswith("linux"):  # orphans become our children, and so are ended with us
+        tell_libc("prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def describe(job: Job) -> Description:
@@ -2547,12 +2729,22 @@ def check(job: Job) -> Drawing:
 
 
 def draw(job: Job) -> Drawing:
-    """Call a plot and turn what it returns into a picture."""
+    """Call a plot and turn what it returns into a picture; again where a file was replaced under its hands."""
+    for _ in range(3):
+        drawing = draw_once(job)
+        if not (swapped := RECORDER.swapped()):
+            return drawing
+    error = sendable(f"{RECORDER.folders.shown(swapped)} was replaced each time while it was read. Try again.")
+    return replace(drawing, image=b"", status=500, error=error, headline="", notes=())
+
+
+def draw_once(job: Job) -> Drawing:
     plot: Plot = job.subject  # type: ignore[assignment]
     started = time.perf_counter()
     function: Any = None
     try:
         function = plot_function(plot)
+        PURITY.begin()
         RECORDER.begin(function, paths_among(plot, job.texts), job.sent, job.folders)
         call = bind_arguments(function, job.texts)
         with surroundings(), plotting_state(function):
@@ -2668,18 +2860,70 @@ TASKS: dict[str, Callable[[Job], Any]] = {
 
 @contextlib.contextmanager
 def surroundings() -> Iterator[None]:
-    """Whatever a plot does to the environment and the working folder ends with it."""
-    environment, folder = dict(os.environ), ""
-    with contextlib.suppress(OSError):  # the folder may be gone
-        folder = os.getcwd()
+    """Whatever a plot does to its process, as far as that can be undone, ends with it."""
+    before = {}
+    for name, (read, _) in SURROUNDINGS.items():
+        with contextlib.suppress(Exception):  # the folder may be gone; numpy need not be there
+            before[name] = read()
     try:
-        yield
+        with warnings.catch_warnings():
+            yield
     finally:
-        if dict(os.environ) != environment:
-            os.environ.clear()
-            os.environ.update(environment)
-        with contextlib.suppress(OSError):
-            os.chdir(folder)
+        for name, value in before.items():
+            read, restore = SURROUNDINGS[name]
+            with contextlib.suppress(Exception):
+                if read() != value:
+                    restore(value)
+        random.seed()  # whatever the plot has made of it, the next one draws other numbers
+        if numpy := sys.modules.get("numpy"):
+            numpy.random.seed()
+
+
+def replace_all(whole: Any, content: Any) -> None:
+    """Give a list, or a mapping like os.environ, another content."""
+    whole.clear()
+    (whole.extend if isinstance(whole, list) else whole.update)(content)
+
+
+def umask() -> int:
+    """The mode that new files do not get; to ask for it, it must be set."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def signal_handlers() -> dict[int, Any]:
+    return {number: signal.getsignal(number) for number in signal.valid_signals()}
+
+
+def set_signal_handlers(handlers: dict[int, Any]) -> None:
+    for number, handler in handlers.items():
+        if signal.getsignal(number) != handler and handler is not None:
+            signal.signal(number, handler)
+
+
+SURROUNDINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {  # how each is read, and set again
+    "environment": (lambda: dict(os.environ), lambda value: replace_all(os.environ, value)),
+    "working folder": (os.getcwd, os.chdir),
+    "path of modules": (lambda: list(sys.path), lambda value: replace_all(sys.path, value)),
+    "locale": (lambda: locale.setlocale(locale.LC_ALL), lambda value: locale.setlocale(locale.LC_ALL, value)),
+    "mode of new files": (umask, os.umask),
+    "streams": (lambda: [sys.stdout, sys.stderr], lambda value: vars(sys).update(stdout=value[0], stderr=value[1])),
+    "depth of calls": (sys.getrecursionlimit, sys.setrecursionlimit),
+    "signal handlers": (signal_handlers, set_signal_handlers),
+    "blocked signals": (
+        lambda: signal.pthread_sigmask(signal.SIG_BLOCK, ()),
+        lambda value: signal.pthread_sigmask(signal.SIG_SETMASK, value),
+    ),
+    "alarm": (
+        lambda: signal.getitimer(signal.ITIMER_REAL) > (0, 0),
+        lambda value: signal.setitimer(signal.ITIMER_REAL, 0),
+    ),
+    "numpy's errors": (
+        lambda: sys.modules["numpy"].geterr(),
+        lambda value: sys.modules["numpy"].seterr(**value),
+    ),
+}
 
 
 @contextlib.contextmanager
@@ -2696,6 +2940,73 @@ def plotting_state(function: Callable) -> Iterator[None]:
         finally:
             if pyplot := sys.modules.get("matplotlib.pyplot"):
                 pyplot.close("all")
+
+
+@dataclass
+class Purity:
+    """Whether this render process is as a new one would be, as far as drawing goes."""
+
+    modules: int = 0  # that were loaded when the following was seen
+    functions: dict[str, int] = field(default_factory=dict)  # of matplotlib's, by module, as one number
+    files: int = 0  # open, before the first drawing
+    looks: collections.Counter = field(default_factory=collections.Counter)  # by plot
+
+    def begin(self) -> None:
+        """See what matplotlib is like after the user's modules were imported: what these change in it is meant."""
+        self.files = self.files or open_files()
+        if len(sys.modules) != self.modules:
+            self.modules, self.functions = len(sys.modules), matplotlibs_functions()
+
+    def is_lost(self, plot: Any) -> bool:
+        """Has a plot changed matplotlib's code, left a thread of its own running, or many files open?
+
+        What it does to matplotlib, it will do in its first two drawings; to look takes some milliseconds.
+        """
+        if open_files() > self.files + LEAKED_FILES:
+            return True
+        self.looks[plot.path] += 1
+        now = matplotlibs_functions() if self.looks[plot.path] <= 2 else {}
+        if any(now.get(name, functions) != functions for name, functions in self.functions.items()):
+            return True
+        ours = threading.get_ident()
+        return any(runs_users_code(frame) for ident, frame in sys._current_frames().items() if ident != ours)
+
+
+PURITY = Purity()
+
+
+def is_spent(job: Job) -> bool:
+    """Must this process draw no other plot after this job?"""
+    return job.task == "draw" and PURITY.is_lost(job.subject)
+
+
+def open_files() -> int:
+    """How many descriptors this process has; 0 where that is not told."""
+    try:
+        return len(os.listdir("/proc/self/fd"))
+    except OSError:
+        return 0
+
+
+def matplotlibs_functions() -> dict[str, int]:
+    """One number for all functions and methods that each of matplotlib's modules has: another where one is replaced."""
+    found = {}
+    for name, module in list(sys.modules.items()):
+        if name.startswith("matplotlib.") and name != "matplotlib.pyplot":  # that replaces its own as it goes
+            values = list(vars(module).values())
+            classes = [each for each in values if isinstance(each, type) and each.__module__ == name]
+            values += [value for each in classes for value in vars(each).values()]
+            found[name] = hash(tuple(id(each) for each in values if isinstance(each, types.FunctionType)))
+    return found
+
+
+def runs_users_code(frame: types.FrameType | None) -> bool:
+    """Is a thread somewhere in the user's code?"""
+    while frame:
+        if is_users_file(frame.f_code.co_filename):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def error_line(error: BaseException) -> str:
@@ -4556,6 +4867,8 @@ class InputRecorder:
         self.listings: dict[str, set[str] | None] = {}  # of the inputs that it then wrote into, as they were before
         self.volatile = False
         self.sent: tuple[str, ...] = ()  # by the browser
+        self.named: tuple[str, ...] = ()  # the files and folders that the browser has named
+        self.guarded: set[str] = set()  # those that were seen to be no others when they were open
         self.folders: DataFolders  # which it may lead into; set by begin
         self.code: dict[str, Input] = {}  # what was read by imports
         self.ourselves = threading.local()  # are we reading something, rather than the plot?
@@ -4566,6 +4879,7 @@ class InputRecorder:
         """Forget the last drawing; of the next, count these arguments as read, and what the plot says it reads."""
         self.inputs, self.written, self.updated, self.listings, self.volatile = {}, set(), set(), {}, False
         self.sent, self.folders = tuple(sent), DataFolders(folders)
+        self.named, self.guarded = tuple(map(absolute, paths)) if folders else (), set()
         declared = getattr(function, "inputs", None) or ()
         patterns = [declared] if isinstance(declared, (str, os.PathLike)) else declared
         names = [os.fspath(pattern) for pattern in patterns]
@@ -4654,6 +4968,35 @@ class InputRecorder:
         if any(text in os.fsdecode(path) for text in self.sent) and not self.folders.holds(real_path(named)):
             raise Refused(errno.EACCES, f"A path that the browser sent leads out of the data folders. {FOLLOW}")
 
+    def is_named(self, path: Any) -> bool:
+        """Is it a file that the browser has named, or one in a folder that it has named?"""
+        named = absolute(path) if self.named and isinstance(path, (str, bytes, os.PathLike)) else ""
+        return any(named == each or named.startswith(os.path.join(each, "")) for each in self.named)
+
+    def check_opened(self, descriptor: int, path: Any) -> None:
+        """Raise Refused where what was opened, by a name that the browser gave, is no file in the data folders.
+
+        The name was looked at before, but may have become a link since: what counts is what is open now.
+        """
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise Refused(errno.EACCES, "This is not a regular file")
+        try:
+            real = os.readlink(f"/proc/self/fd/{descriptor}")
+        except OSError:  # no Linux
+            real = real_path(absolute(path))
+        if not self.folders.holds(real):
+            raise Refused(errno.EACCES, f"A path that the browser sent leads out of the data folders. {FOLLOW}")
+        self.guarded.add(absolute(path))
+
+    def swapped(self) -> str:
+        """A file that the browser has named, and that is now another than before; read by what we cannot guard."""
+        for path, each in list(self.inputs.items()):
+            if each.stamp and path not in self.guarded and self.is_named(path) and not os.path.isdir(path):
+                replaced = each.unless_replaced() is not each
+                if replaced or not self.folders.holds(real_path(path)):
+                    return path
+        return ""
+
     def note(self, path: Any, seen: Callable[[str], Input] = Input.of) -> None:
         """Count a file or folder as read, unless it is no data: Python's own, the code, a font, a cache."""
         named = absolute(path)
@@ -4740,6 +5083,34 @@ AUDITED: dict[str, Callable[..., None]] = {
     "os.posix_spawn": InputRecorder.unforeseeable,
     "os.fork": InputRecorder.unforeseeable,
 }
+
+
+class GuardedOpen:
+    """Python's `open`, for plots: of what the browser has named it opens regular files in the data folders alone.
+
+    It is no function, which would become a method where a class keeps `open` as an attribute.
+    """
+
+    def __init__(self, plain: Callable) -> None:
+        self.plain = plain
+
+    def __call__(self, file: Any, mode: str = "r", *arguments: Any, **options: Any) -> Any:
+        if not RECORDER.is_named(file):
+            return self.plain(file, mode, *arguments, **options)
+        if len(arguments) < 6:
+            options.setdefault("opener", open_at_once)
+        stream = self.plain(file, mode, *arguments, **options)
+        try:
+            RECORDER.check_opened(stream.fileno(), file)
+        except BaseException:
+            stream.close()
+            raise
+        return stream
+
+
+def open_at_once(path: str, flags: int) -> int:
+    """What may have become a pipe since it was looked at keeps nobody waiting."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o666)
 
 
 def audit(event: str, arguments: tuple) -> None:

@@ -101,7 +101,7 @@ class FakeRenderer:
         self.runs = []  # what a look for runs finds; None: it takes long
         self.looks = 0
 
-    def submit(self, key, job, find=lambda: None, keep=lambda drawing: None):
+    def submit(self, key, job, find=lambda: None, keep=lambda drawing: None, client=""):
         if isinstance(self.answer, Exception):
             raise self.answer
         future = concurrent.futures.Future()

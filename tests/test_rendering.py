@@ -1,5 +1,6 @@
 """Rendering: whatever a plot does, it does it in a process of its own, and harms nobody else."""
 
+import concurrent.futures
 import importlib.machinery
 import os
 import re
@@ -400,10 +401,10 @@ def test_what_a_plot_started_ends_with_it_at_the_deadline(impatient, notes):
     assert eventually(lambda: not is_running(child))
 
 
-def test_a_plot_killed_from_outside_is_tried_once_more_then_reported(renderer, notes):
-    """A SIGKILL may have been the kernel's, short of memory: one more try, not more."""
+def test_a_plot_killed_from_outside_is_tried_three_times_more_then_reported(renderer, notes):
+    """A SIGKILL may have been anybody's, and the next one too; but a plot that kills itself does so each time."""
     drawing = renderer.draw("kills_itself")
-    assert notes("killed") == ["called", "called"]
+    assert notes("killed") == ["called"] * plotsrv.TRIES
     assert "memory" in drawing.error
 
 
@@ -442,6 +443,162 @@ def test_settings_made_at_the_top_of_a_file_are_those_of_its_plots_alone(folder,
     styled = image("plot_styled")
     assert renderer.draw("healthy").image == before
     assert image("plot_styled") == styled != image("plot_plain")
+
+
+# -- what a process must not take, and when another takes its place
+
+
+@pytest.fixture
+def process():
+    """A render process as the renderer sees it, with the size and the age that the test wants; none is started."""
+
+    def made(**what):
+        process = object.__new__(plotsrv.RenderProcess)
+        usual = dict(alive=True, resident=10**8, settled=10**8, processes=1, drawings=3, seconds=1.0, longest=0.1)
+        vars(process).update(usual | what)
+        process.look = lambda: None
+        return process
+
+    return made
+
+
+@pytest.mark.parametrize(
+    ("what", "worn"),
+    [
+        (dict(), False),
+        (dict(drawings=199, seconds=100.0), False),
+        (dict(drawings=200, seconds=100.0), True),
+        (dict(drawings=200, seconds=100.0, longest=2.0), False),
+        (dict(drawings=2000, seconds=200.0, longest=2.0), True),
+        (dict(resident=4 * 10**8), False),
+        (dict(resident=5 * 10**8), True),
+        (dict(resident=5 * 10**8, settled=4 * 10**8), False),
+    ],
+)
+def test_a_process_is_replaced_when_it_has_drawn_often_or_grown_much(process, what, worn):
+    """After 200 drawings, where a first drawing costs less than 1 % of them; or at double its size and 200 MB."""
+    assert process(**what).is_worn == worn
+
+
+@pytest.mark.parametrize(
+    ("sizes", "told"),
+    [
+        ((10**9, 0), ""),
+        ((3 * 10**9, 0), "more than 2 GB of memory"),
+        ((3 * 10**9, 10**9), "more than 2 GB of memory"),
+        ((1.5 * 10**9, 1.6 * 10**9), ""),
+        ((1.6 * 10**9, 1.5 * 10**9), "more than 2 GB of memory"),
+    ],
+)
+def test_of_all_processes_together_the_largest_is_ended(process, sizes, told):
+    """Two plots may share the memory there is in whatever way."""
+    renderer = plotsrv.Renderer(memory=2e9)
+    renderer.busy = {process(resident=size) for size in sizes}
+    first = next(each for each in renderer.busy if each.resident == sizes[0])
+    reason = renderer.excess(first)
+    assert told in reason and bool(reason) == bool(told)
+
+
+def test_a_plot_that_starts_processes_without_end_is_ended(process):
+    """64 are enough for whatever reads data."""
+    assert plotsrv.Renderer().excess(process(processes=65)).startswith("The plot started more than 64 processes")
+    assert plotsrv.Renderer().excess(process(processes=64)) == ""
+
+
+def test_the_memory_of_a_machine_is_told():
+    """In a container, what that may use."""
+    assert 10**8 < plotsrv.machine_bytes() < float("inf")
+
+
+@pytest.mark.parametrize("name", ["patches_matplotlib", "leaves_a_thread", "leaves_files_open"])
+def test_a_process_that_a_plot_has_spoilt_draws_no_other(renderer, folder, before, name):
+    """Its own picture is shown; the next plot is drawn by a process that knows nothing of it."""
+    (folder / "spoiling.py").write_text(SPOILING)
+    job = plotsrv.Job("draw", plotsrv.Plot(source_of(folder, "spoiling"), f"plot_{name}"))
+    drawing = renderer.submit(object(), job).wait(PATIENCE)
+    assert drawing.status == 200
+    assert renderer.draw("healthy").image == before
+    assert int(renderer.draw("pid").output) != int(drawing.output)
+
+
+def test_a_file_that_patches_matplotlib_when_it_is_imported_means_that(renderer, folder):
+    """What a module does at its top holds for all its drawings, and costs no process."""
+    (folder / "meant.py").write_text(SPOILING.replace("def plot_patches_matplotlib():", "if True:") + KEEPING)
+    job = plotsrv.Job("draw", plotsrv.Plot(source_of(folder, "meant"), "plot_pid"))
+    pids = {renderer.submit(object(), job).wait(PATIENCE).output.split()[-1] for _ in range(3)}
+    assert len(pids) == 1
+
+
+SPOILING = """
+import os, threading
+import matplotlib.axes
+import matplotlib.pyplot as plt
+
+kept = []
+
+def plot_patches_matplotlib():
+    matplotlib.axes.Axes.set_title = lambda self, text: None
+    print(os.getpid())
+    plt.plot([1, 2])
+
+def plot_leaves_a_thread():
+    threading.Thread(target=lambda: threading.Event().wait(), daemon=True).start()
+    print(os.getpid())
+    plt.plot([1, 2])
+
+def plot_leaves_files_open():
+    kept.extend(open(os.devnull) for _ in range(200))
+    print(os.getpid())
+    plt.plot([1, 2])
+"""
+KEEPING = """
+def plot_pid():
+    print(os.getpid())
+    plt.plot([1, 2])
+"""
+
+
+# -- who waits for a drawing
+
+
+def flight(**changes):
+    """A job that has not begun yet."""
+    return plotsrv.Flight(concurrent.futures.Future(), 0.0, **changes)
+
+
+def test_a_drawing_that_nobody_waits_for_any_more_is_not_begun(monkeypatch):
+    """The last who leaves cancels it."""
+    monkeypatch.setattr(plotsrv, "LEFT_SECONDS", 0.001)
+    lonely, shared = flight(), flight(waiting=1)
+    for each in (lonely, shared):
+        with pytest.raises(concurrent.futures.CancelledError):
+            each.wait(left=lambda: True)
+    assert lonely.future.cancelled() and not shared.future.cancelled()
+
+
+def test_a_page_that_does_not_wait_for_its_drawing_lets_it_go_on():
+    """It comes again a second later."""
+    patient = flight()
+    with pytest.raises(TimeoutError):
+        patient.wait(0.001)
+    patient.future.set_result("drawing")
+    assert patient.wait(0.001) == "drawing" and not patient.waiting
+
+
+def test_one_client_takes_half_of_the_queue_at_most(folder):
+    """So that somebody else is drawn for, too; live pictures, which are everybody's, are not counted."""
+    renderer = plotsrv.Renderer()
+    renderer.pool.submit = lambda *_: concurrent.futures.Future()
+    job = plotsrv.Job("draw", None)
+    for number in range(plotsrv.QUEUED_EACH):
+        renderer.submit(number, job, client="10.0.0.1")
+    with pytest.raises(plotsrv.QueueFull):
+        renderer.submit("one more", job, client="10.0.0.1")
+    renderer.submit("another's", job, client="10.0.0.2")
+    for number in range(15):
+        renderer.submit(("live", number), job)
+    with pytest.raises(plotsrv.QueueFull):
+        renderer.submit("too much for all", job, client="10.0.0.3")
 
 
 # -- what a plot prints
