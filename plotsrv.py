@@ -5848,9 +5848,14 @@ def serve(
     token: bool = False,
     allow_host: str = "",
     allow_embed: str = "",
+    trusted_proxy: str = "",
+    cert: str = "",
+    key: str = "",
     no_browser: bool = False,
     workers: int = 2,
     timeout: float = TIMEOUT_SECONDS,
+    memory: float = 0,
+    check: bool = False,
     data: Sequence[str] = (),
 ) -> int:
     """Serve plots until Ctrl-C or SIGTERM; the keyword arguments are the options of the command line.
@@ -5858,34 +5863,38 @@ def serve(
     `plots` is a path, several of them, or a handler class of the calling script: then plotsrv starts anew with that
     script's path, and this call does not return. Returns the exit code: 0, or 2 where it cannot start.
     """
+    options = dict(locals(), plots="")
     if isinstance(plots, type):
-        options: dict[str, Any] = dict(port=port, address=address, token=token, allow_host=allow_host)
-        options |= dict(allow_embed=allow_embed, no_browser=no_browser, workers=workers, timeout=timeout, data=[*data])
-        return start_anew(plots, lambda script: f"plotsrv.serve({script!r}, **{options!r})")
-    if wrong := wrong_option(port, address, workers, timeout):
+        return start_anew(plots, lambda script: f"plotsrv.serve(**{options | dict(plots=script)!r})")
+    if wrong := wrong_option(port, address, workers, timeout, memory, trusted_proxy):
         return failed(wrong)
-    tell_glibc("mallopt", -8, 1)  # M_ARENA_MAX: an arena for each thread would double our memory in an hour
-    outside = address != "localhost" and not ipaddress.ip_address(address).is_loopback
-    secret = kept_token()
+    ending, application = Ending(), None
     try:
-        access = Access(address, port or PORT, allow_host, allow_embed, secret, token)
-        application = Application.for_options(plots, data, access, workers, timeout)
-    except OSError as error:
+        tls = tls_context(cert, key)
+        access = Access(address, port or PORT, allow_host, allow_embed, kept_token(), token, proxies=trusted_proxy)
+        application = Application.for_options(plots, data, access, workers, timeout, memory)
+        if check:
+            return tell_policy(application, tls is not None)
+        server = listening(address, port, application, tls)
+        access.port = server.server_port
+        announce(server)
+        if not (no_browser or access.asks_everybody) and has_display():
+            webbrowser.open(url_of(server))
+        return run(server, ending)
+    except OSError as error:  # of a file or folder, or of the port
         return failed(str(error))
-    try:
-        server = listening(address, port, application)
-    except OSError as error:
-        application.close()
-        return failed(f"{address}, port {port or PORT}: {why_not(error, port or PORT)}")
-    application.gallery.refresh(wait=0)  # start importing before the first request asks for it
-    access.port = server.server_port
-    announce(server, secret, token or outside)
-    if not (no_browser or token or outside) and has_display():
-        webbrowser.open(url_of(server))
-    return run(server)
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        ending.is_asked = True  # further signals change nothing
+        if application:
+            application.close()
+        stop_forkserver()
 
 
-def wrong_option(port: int | None, address: str, workers: int, timeout: float) -> str:
+def wrong_option(
+    port: int | None, address: str, workers: int, timeout: float, memory: float = 0, trusted_proxy: str = ""
+) -> str:
     """What is wrong with an option, or nothing."""
     if port is not None and not 0 <= port <= 65535:
         return f"--port: {port} is not between 0 and 65535"
@@ -5893,58 +5902,111 @@ def wrong_option(port: int | None, address: str, workers: int, timeout: float) -
         return f"--workers: {workers} is less than 1"
     if not 0 < timeout < float("inf"):
         return f"--timeout: {timeout:g} is no number of seconds above 0"
-    try:
-        ipaddress.ip_address("127.0.0.1" if address == "localhost" else address)
-    except ValueError:
-        return f"--address: {address} is no IP address"
+    if not 0 <= memory < float("inf"):
+        return f"--memory: {memory:g} is no number of GB"
+    for option, name in (("address", address), *(("trusted-proxy", name) for name in names_in(trusted_proxy))):
+        if name != "localhost" and not is_address(name):
+            return f"--{option}: {name} is no IP address"
     return ""
 
 
-def listening(address: str, port: int | None, application: Application) -> PlotServer:
+def tls_context(cert: str, key: str) -> ssl.SSLContext | None:
+    """What TLS needs, where a certificate was given; raises OSError where that cannot be used."""
+    if not cert:
+        if key:
+            raise OSError("--key: a certificate belongs to it, with --cert FILE")
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(cert, key or None, password=lambda: "")  # it would else be asked for
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", "") or getattr(error, "strerror", "") or error
+        raise OSError(f"--cert {cert}{f', --key {key}' if key else ''}: {reason}") from None
+    return context
+
+
+def listening(
+    address: str, port: int | None, application: Application, tls: ssl.SSLContext | None = None
+) -> PlotServer:
     """A server on that port; where none was asked for, on the default one or the next that is free."""
     for candidate in [port] if port is not None else range(PORT, PORT + 100):
         try:
-            server = PlotServer((address, candidate), application)
+            server = PlotServer((address, candidate), application, tls)
         except OSError as error:
             if port is not None or error.errno != errno.EADDRINUSE:
-                raise
+                raise OSError(f"{address}, port {candidate}: {why_not(error, candidate)}") from None
         else:
             if port is None and candidate != PORT:
                 print(f"plotsrv: port {PORT} is taken, so it is {candidate} this time (--port PORT asks for another)")
             return server
-    raise OSError(errno.EADDRINUSE, f"no port from {PORT} to {PORT + 99} is free")
+    raise OSError(f"no port from {PORT} to {PORT + 99} is free. --port PORT asks for another.")
 
 
-def run(server: PlotServer) -> int:
-    """Serve until a signal; then end the render processes, so that nothing is left behind."""
+class Ending:
+    """The signals that ask plotsrv to end: the first one counts, whenever it comes."""
 
-    def stop(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    for name in ("SIGTERM", "SIGHUP"):
-        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) == signal.SIG_DFL:
-            signal.signal(getattr(signal, name), stop)
-    tell_glibc("malloc_trim", 0)  # what is free since the start: 6 MB where our bytecode could not be cached
-    try:
-        server.serve_forever(poll_interval=0.2)
-    except KeyboardInterrupt:
-        print()
-    finally:
+    def __init__(self) -> None:
+        self.is_asked = False
+        self.at_once = True  # there is nobody yet who would be kept waiting
         for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-            if hasattr(signal, name):
-                signal.signal(getattr(signal, name), signal.SIG_IGN)
-        server.server_close()
-        server.application.close()
-        stop_forkserver()
+            number = getattr(signal, name, None)
+            if number and signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
+                signal.signal(number, self.ask)
+
+    def ask(self, number: int, frame: Any) -> None:
+        first, self.is_asked = not self.is_asked, True
+        if first and self.at_once:
+            raise KeyboardInterrupt
+
+
+def run(server: PlotServer, ending: Ending) -> int:
+    """Serve until a signal; then let the answers under way be given."""
+
+    def look() -> None:
+        if ending.is_asked:
+            raise KeyboardInterrupt
+
+    server.service_actions = look  # type: ignore[method-assign]
+    ending.at_once = False  # an exception in the middle of anything could be lost
+    tell_libc("mallopt", -8, 1)  # M_ARENA_MAX: an arena for each thread would double our memory in an hour
+    tell_libc("malloc_trim", 0)  # what is free since the start: 6 MB where our bytecode could not be cached
+    server.application.gallery.refresh(wait=0)  # start importing before the first request asks for it
+    try:
+        server.serve_forever(poll_interval=POLL_SIGNALS_SECONDS)
+    except KeyboardInterrupt:
+        print(flush=True)
+    server.wind_up(GRACE_SECONDS)
     return 0
 
 
-def tell_glibc(function: str, *arguments: int) -> None:
-    """Call a function that tunes memory, where the C library has it."""
-    import ctypes
-
-    with contextlib.suppress(AttributeError, OSError, TypeError):
-        getattr(ctypes.CDLL(None), function)(*arguments)
+def tell_policy(application: Application, tls: bool) -> int:
+    """Print the policy in force: who may ask, for what, and how much of it. Returns the exit code."""
+    access, renderer = application.access, application.studio.renderer
+    who = "this user on this machine without, everybody else with a token"
+    names = ["localhost", "*.localhost", "loopback addresses", *names_in(access.allow_host)]
+    names += [] if is_loopback(access.address) else [access.address]
+    names += ["every IP address", socket.gethostname()] if access.address in ("0.0.0.0", "::") else []
+    seconds = f"header {HEADER_SECONDS:g} s, idle {IDLE_SECONDS:g} s, {CHUNK_BYTES // 1024} KiB sent in {SEND_SECONDS:g} s"
+    rows = {
+        "address": f"{access.address}, port {access.port}, {'HTTPS (TLS 1.2 or newer)' if tls else 'HTTP'}",
+        "clients": "everybody needs the token" if access.everybody else who,
+        "token": f"from {SECRET}" if os.environ.get(SECRET) else "kept in a file that only this user can read",
+        "names": ", ".join(names),
+        "embedding": access.embedder or "nobody",
+        "proxies": ", ".join(sorted(access.trusted)) or "none is believed",
+        "requests": "GET and HEAD, without a body",
+        "connections": f"{CONNECTIONS} in all, {CONNECTIONS_EACH} for each address, besides {STREAMS_IN_ALL} live pictures",
+        "time limits": seconds,
+        "data": ", ".join(application.studio.folders.folders) + "; no hidden files, no links that lead out",
+        "plots": ", ".join(root.path for root in application.gallery.roots),
+        "drawings": f"{renderer.timeout:g} s each, {QUEUED_DRAWINGS} waiting, {QUEUED_EACH} of one address",
+        "memory": f"{renderer.memory / 1e9:.3g} GB for all render processes together",
+        "pictures": f"{PICTURE_PIXELS / 1e6:g} megapixels, {SIDE_PIXELS} pixels a side",
+    }
+    for name, value in rows.items():
+        print(f"{name + ':':13}{value}")
+    return 0
 
 
 def start_anew(handler: type, call: Callable[[str], str], arguments: Sequence[str] = ()) -> int:
@@ -5967,12 +6029,15 @@ def start_anew(handler: type, call: Callable[[str], str], arguments: Sequence[st
     return subprocess.call(command)
 
 
-def announce(server: PlotServer, token: str, asked_of_all: bool) -> None:
+def announce(server: PlotServer) -> None:
     """Tell where to look, and over SSH how to get there."""
-    with_token = f"{url_of(server)}token?token={urllib.parse.quote(token, safe='')}"
-    print(f"plotsrv: {with_token if asked_of_all else url_of(server)}")
-    if not asked_of_all:
+    access = server.application.access
+    with_token = f"{url_of(server)}token?token={urllib.parse.quote(access.token, safe='')}"
+    print(f"plotsrv: {with_token if access.asks_everybody else url_of(server)}")
+    if not access.asks_everybody:
         print(f"  other users of this machine, and those who come through a proxy: {with_token}")
+    if not (server.tls or is_loopback(access.address)):
+        print("  others on the way can read along: --cert FILE and --key FILE encrypt, or use ssh -L")
     if "SSH_CONNECTION" in os.environ and server.server_name.startswith(("127.", "localhost", "::1")):
         host = os.environ["SSH_CONNECTION"].split()[2]
         user = os.environ.get("LOGNAME") or os.environ.get("USER") or "you"
@@ -5984,7 +6049,7 @@ def announce(server: PlotServer, token: str, asked_of_all: bool) -> None:
 def url_of(server: PlotServer) -> str:
     host = server.server_name
     host = socket.gethostname() if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
-    return f"http://{host}:{server.server_port}/"
+    return f"http{'s' if server.tls else ''}://{host}:{server.server_port}/"
 
 
 def has_display() -> bool:
@@ -6033,6 +6098,11 @@ def main(
     no_browser: ("open no browser", "flag", "n") = False,
     workers: ("render processes at most", "option", "w", int, None, "N") = 2,
     timeout: ("for one drawing", "option", "T", float, None, "SECONDS") = TIMEOUT_SECONDS,
+    memory: ("for all drawings together (default: half of the machine's)", "option", "m", float, None, "GB") = 0,
+    trusted_proxy: ("a proxy whose X-Forwarded fields count; several with commas", "option", "x", str, None, "ADDRESS") = "",
+    cert: ("a certificate, for HTTPS", "option", "c", str, None, "FILE") = "",
+    key: ("its key, where that is in a file of its own", "option", "k", str, None, "FILE") = "",
+    check: ("print the policy in force, and end", "flag", "C") = False,
     *data: ("folders whose files plots may be asked to read (default: this one)", "positional"),
 ):
     """Serve plot_* functions as live web pages."""
@@ -6044,23 +6114,25 @@ def main(
     if unknown := [each for each in data if each.startswith("-")]:
         return failed(f"there is no option {unknown[0]}: --help lists those there are")
     options = dict(port=port, address=address, token=token, allow_host=allow_host, allow_embed=allow_embed)
-    return serve(plots, no_browser=no_browser, workers=workers, timeout=timeout, data=data, **options)
+    options |= dict(no_browser=no_browser, workers=workers, timeout=timeout, memory=memory, check=check)
+    return serve(plots, trusted_proxy=trusted_proxy, cert=cert, key=key, data=data, **options)
 
 
 def command_line() -> int:
     """Run `main` with the options of the command line, which plac reads from its annotations."""
-    start_forkserver()  # matplotlib loads while the options are read
-    sys.argv[0] = os.path.basename(__file__)
     try:
-        import plac_core as plac  # plac without its shells and windows: 3 MB and 50 ms less
-    except ImportError:
-        code = failed("options need plac: pip install plac") if sys.argv[1:] else main()
-    else:
-        main.__annotations__ = inspect.get_annotations(main, eval_str=True)
+        Ending()
+        start_forkserver()  # matplotlib loads while the options are read
+        sys.argv[0] = os.path.basename(__file__)
         try:
+            import plac_core as plac  # plac without its shells and windows: 3 MB and 50 ms less
+        except ImportError:
+            code = failed("options need plac: pip install plac") if sys.argv[1:] else main()
+        else:
+            main.__annotations__ = inspect.get_annotations(main, eval_str=True)
             code = plac.call(main, eager=False)
-        except KeyboardInterrupt:  # before there was anything to end
-            code = 130
+    except KeyboardInterrupt:  # before there was anything to end
+        return 130
     if code and not sys.argv[1:] and window_is_ours():
         input("Press Enter to close this window.")
     return code
