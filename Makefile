@@ -3,6 +3,7 @@
 #   make run ARGS="--port 8000 ~/experiments"     options of plotsrv
 #   make test ARGS="-k forms"                     options of pytest
 #   make bench ARGS="live large"                  groups of rows
+#   make siege ARGS="slow signals"                trials, by name
 #   make run PYTHON=python3.12                    another Python than python3
 
 PYTHON ?= python3
@@ -32,7 +33,7 @@ OPEN_PAGE := import socket, sys, time, webbrowser; port, url = sys.argv[1:]; \
 	any(up() or time.sleep(0.1) for _ in range(200)) and webbrowser.open(url)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check demo bench soak picture clean
+.PHONY: help run test check demo bench siege picture clean
 
 help: ## Show this list.
 	@echo 'usage: make TARGET [ARGS="..."]'
@@ -42,7 +43,7 @@ run: $(RUNTIME) ## Serve this folder's plots and open the browser (ARGS: plotsrv
 	@$(IN_VENV) plotsrv.py $(ARGS)
 
 test: $(TEST) ## Run every test (ARGS: pytest's options).
-	@$(IN_VENV) -m pytest -q $(ARGS)
+	@$(IN_VENV) -m pytest -q -n auto --dist loadfile $(ARGS)
 
 check: test $(DEV) ## Run the tests, ruff and mypy.
 	@$(IN_VENV) -m ruff check .
@@ -65,8 +66,8 @@ demo: $(RUNTIME) ## Train a small, real classifier and watch its curves in the b
 bench: $(TEST) ## Measure speed, memory and freshness against a plain http.server (5 minutes; ARGS: groups of rows).
 	@$(IN_VENV) tests/bench.py $(ARGS)
 
-soak: $(TEST) ## Let a server answer 20,000 refreshes, and see that it has not grown (5 minutes).
-	@$(IN_VENV) tests/soak.py
+siege: $(TEST) ## Attack a server in every way that is known, and print the scorecard (40 minutes; ARGS: names of trials).
+	@$(IN_VENV) tests/siege.py $(ARGS)
 
 picture: $(TEST) ## Make the README's picture, tests/page.png, with Chromium.
 	@$(IN_VENV) tests/picture.py

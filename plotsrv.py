@@ -2117,10 +2117,10 @@ class Drawing:
 
     @property
     def pixels(self) -> tuple[int | None, int | None]:
-        """Width and height of a PNG: the first two numbers of its first chunk, IHDR."""
+        """Width and height of a PNG."""
         if self.content_type != IMAGE_TYPES["png"] or len(self.image) < 24:
             return None, None
-        return int.from_bytes(self.image[16:20]), int.from_bytes(self.image[20:24])
+        return png_size(self.image)
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -5304,6 +5304,11 @@ def figure_bytes(figure: Any, format: str = "png", **options: Any) -> tuple[byte
     return memory.getvalue(), IMAGE_TYPES[format]
 
 
+def png_size(image: bytes) -> tuple[int, int]:
+    """Width and height of a PNG: the first two numbers of its first chunk, IHDR."""
+    return int.from_bytes(image[16:20]), int.from_bytes(image[20:24])
+
+
 def data_uri(figure: Any, format: str = "png") -> str:
     """A picture of a figure as the text for ``<img src="…">``; see :func:`figure_bytes`."""
     image, content_type = figure_bytes(figure, format)
@@ -5330,6 +5335,7 @@ def own_picture_of(result: Any, format: str) -> tuple[bytes, str] | None:
     if isinstance(result, str) and result.lstrip()[:4] in ("<svg", "<?xm"):
         result = result.encode()
     if hasattr(result, "getbands"):  # a PIL image
+        check_pixels(*result.size)
         memory = io.BytesIO()
         plain = result.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16")
         (result if plain else result.convert("RGB")).save(memory, "PNG")
@@ -5369,6 +5375,8 @@ def own_picture(image: bytes, format: str) -> tuple[bytes, str]:
         found = ["image/webp"]
     if not found:
         raise TypeError("the plot returned bytes that are no PNG, JPEG, GIF, WebP, SVG or PDF")
+    if found[0] == "image/png":
+        check_pixels(*png_size(image))
     if format != "png" and found[0] != FORMATS[format]:
         raise WrongFormat(f"This plot makes its picture itself, as {found[0]}: there is no {format.upper()} of it.")
     return image, found[0]
@@ -5431,11 +5439,17 @@ def resized(figure: Any, width: int | None, height: int | None, dpi: int | None)
         across, down = (width or 0) / dots, (height or 0) / dots
         figure.set_size_inches(across or down * inches[0] / inches[1], down or across * inches[1] / inches[0])
         settings["savefig.bbox"] = None
-    pixels = figure.get_size_inches() * dots
-    if pixels[0] * pixels[1] > PICTURE_PIXELS:
-        limit = f"{PICTURE_PIXELS / 1e6:g} megapixels"
-        raise ValueError(f"a picture of {pixels[0]:.0f} x {pixels[1]:.0f} pixels is larger than {limit}")
+    check_pixels(*figure.get_size_inches() * dots)
+    if settings["savefig.bbox"] == "tight":  # as large as what stands in it, wherever that is
+        check_pixels(*(figure.get_tightbbox().size + 2 * settings["savefig.pad_inches"]) * dots)
     return float(dots)
+
+
+def check_pixels(width: float, height: float) -> None:
+    """Refuse a picture that is too large for memory, before it is drawn."""
+    if width * height > PICTURE_PIXELS:
+        limit = f"{PICTURE_PIXELS / 1e6:g} megapixels"
+        raise ValueError(f"a picture of {width:.0f} x {height:.0f} pixels is larger than {limit}")
 
 
 # ---------------------------------------------------------------------------------------------------------------------

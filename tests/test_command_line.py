@@ -469,6 +469,69 @@ def test_a_class_without_a_file_is_refused_with_a_message(tmp_path):
 # -- without a process
 
 
+def checked(capsys, *options):
+    """What `plotsrv --check` says with these options: the exit code, and all that is printed."""
+    code = plotsrv.serve(check=True, **dict(options))
+    told = capsys.readouterr()
+    return code, told.out + told.err
+
+
+def test_check_tells_the_policy_in_force(capsys, tmp_path, monkeypatch):
+    """Who may ask, for what, and how much of it; nothing is served."""
+    monkeypatch.setenv("PLOTSRV_TOKEN", "a token of some length")
+    options = dict(address="0.0.0.0", allow_host="gpu.example", trusted_proxy="10.0.0.7", data=[str(tmp_path)])
+    code, told = checked(capsys, *options.items(), ("memory", 3), ("timeout", 7), ("token", True))
+    rows = dict(line.split(":", 1) for line in told.splitlines())
+    assert code == 0 and "a token of some length" not in told
+    assert "0.0.0.0, port 9999, HTTP" in rows["address"] and "everybody needs the token" in rows["clients"]
+    assert "gpu.example" in rows["names"] and "every IP address" in rows["names"]
+    assert "10.0.0.7" in rows["proxies"] and str(tmp_path) in rows["data"]
+    assert "3 GB" in rows["memory"] and "7 s each" in rows["drawings"] and "PLOTSRV_TOKEN" in rows["token"]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (dict(cert="no-such.pem"), "--cert no-such.pem: No such file"),
+        (dict(cert=__file__), f"--cert {__file__}: "),
+        (dict(key="key.pem"), "--key: a certificate belongs to it"),
+        (dict(memory=-1), "--memory: -1 is no number of GB"),
+        (dict(trusted_proxy="127.0.0.1, nginx"), "--trusted-proxy: nginx is no IP address"),
+        (dict(data=["no-such-folder"]), "no-such-folder is no folder"),
+    ],
+)
+def test_a_wrong_option_is_told_before_anything_is_served(capsys, options, told):
+    """In one line, with the option's name, and exit code 2."""
+    code, said = checked(capsys, *options.items())
+    assert code == 2 and said.startswith(f"plotsrv: {told}") and said.count("\n") == 1
+
+
+def test_a_token_that_could_be_guessed_is_refused(capsys, monkeypatch):
+    """P15: whoever sets one is told how long it must be, and does not see it again."""
+    monkeypatch.setenv("PLOTSRV_TOKEN", "secret")
+    code, told = checked(capsys)
+    assert code == 2 and "16 characters" in told and "secret" not in told
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_the_first_signal_counts_and_nohup_is_heeded(monkeypatch, ignored):
+    """While nothing is served it ends all at once; afterwards it is waited for; a second one changes nothing."""
+    handlers = {number: signal.SIG_IGN if ignored else signal.SIG_DFL for number in (1, 2, 15)}
+    monkeypatch.setattr(signal, "getsignal", handlers.get)
+    monkeypatch.setattr(signal, "signal", handlers.__setitem__)
+    ending = plotsrv.Ending()
+    if ignored:
+        assert set(handlers.values()) == {signal.SIG_IGN}
+        return
+    with pytest.raises(KeyboardInterrupt):
+        handlers[signal.SIGINT](signal.SIGINT, None)
+    handlers[signal.SIGTERM](signal.SIGTERM, None)
+    later = plotsrv.Ending()
+    later.at_once = False
+    handlers[signal.SIGHUP](signal.SIGHUP, None)
+    assert ending.is_asked and later.is_asked
+
+
 @pytest.mark.parametrize(
     ("address", "url"),
     [("127.0.0.1", "http://127.0.0.1:{}/"), ("localhost", "http://127.0.0.1:{}/"), ("::1", "http://[::1]:{}/")],
