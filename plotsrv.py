@@ -272,9 +272,8 @@ class PlotRequestHandler(BaseHTTPRequestHandler):
         return self.received.partition(HEADER_END)[0]
 
     def answer(self, head: bytes) -> None:
-        request = Request.parse(
-            head, self.client_address[0], self.owner, left=self.client_has_left, secure=self.server.tls is not None
-        )
+        secure = self.server.tls is not None
+        request = Request.parse(head, self.place.address, self.owner, left=self.client_has_left, secure=secure)
         self.received = self.received[len(head) + len(HEADER_END) :]
         self.place.become(ANSWERING)
         response = self.server.application.respond(request)
@@ -370,14 +369,15 @@ class PlotServer(ThreadingHTTPServer):
             raise
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        if not self.places.enter(Place(request, client_address[0])):
-            self.turn_away(request, client_address[0])
+        place = Place(request, plain_address(client_address)[0])
+        if not self.places.enter(place):
+            self.turn_away(place)
             return
         try:
             super().process_request(request, client_address)
         except RuntimeError:  # no further thread can be started
-            self.places.leave(self.places.held[request])
-            self.turn_away(request, client_address[0])
+            self.places.leave(place, closed=True)
+            self.turn_away(place)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         place = self.places.held[request]
@@ -386,19 +386,19 @@ class PlotServer(ThreadingHTTPServer):
         finally:
             self.places.leave(place, closed=True)
 
-    def turn_away(self, request: Any, address: str) -> None:
+    def turn_away(self, place: Place) -> None:
         """Answer without a thread, and without reading: whoever opens so many connections is no browser."""
         error = HTTPError(503, "Too many connections. Try again in a moment.", Retry_After="5")
-        self.application.access.log.refused(Request("", "", client=address), error.status, error.message)
+        self.application.access.log.refused(Request("", "", client=place.address), error.status, error.message)
         refusal = self.application.refusal(error)
         lines = ["HTTP/1.1 503 Service Unavailable", *map(": ".join, refusal.header_fields()), "Connection: close"]
         if not self.tls:
             with contextlib.suppress(OSError):  # the client may have left
-                request.settimeout(0)
-                request.sendall("\r\n".join(lines).encode() + HEADER_END + b"".join(refusal.chunks()))
-                request.shutdown(socket.SHUT_WR)
-                request.recv(CHUNK_BYTES)  # what is left unread would undo the answer
-        self.shutdown_request(request)
+                place.socket.settimeout(0)
+                place.socket.sendall("\r\n".join(lines).encode() + HEADER_END + b"".join(refusal.chunks()))
+                place.socket.shutdown(socket.SHUT_WR)
+                place.socket.recv(CHUNK_BYTES)  # what is left unread would undo the answer
+        self.shutdown_request(place.socket)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Tell of a mistake of ours; that clients leave, or speak no TLS, is none."""
