@@ -171,6 +171,7 @@ HEADER_FIELDS = 64
 QUERY_FIELDS = 200
 MOMENT_SECONDS = 0.001  # in which files are taken not to change: under load they are looked at less than asked for
 MOMENTS_KEPT = 1000
+PAGES_KEPT = 8  # of about 100 kB: tabs of one page ask for it at about the same time
 CHUNK_BYTES = 64 * 1024
 CONNECTIONS = 512
 CONNECTIONS_EACH = 64  # for one address; a browser opens six
@@ -190,11 +191,14 @@ FILE_BYTES = 4 * 1024**3  # that a plot may write into one file
 TEXT_CHARACTERS = 4096
 SECRET = "PLOTSRV_TOKEN"  # the variable that may hold the token
 TOKEN_CHARACTERS = 16  # it has at least
+TOKEN_PATTERN = rf"[A-Za-z0-9._~-]{{{TOKEN_CHARACTERS},}}"
 LINE_CHARACTERS = 500  # of the log
 REFUSALS_SECONDS = 60.0  # in which equal refusals are told once
 REFUSALS_KEPT = 1000
 NUMBER_CHARACTERS = 256
 OUTPUT_BYTES = 64 * 1024  # of what a plot prints
+ERROR_CHARACTERS = 1000
+TRACEBACK_CHARACTERS = 16_000
 CACHE_BYTES = 64 * 1024 * 1024
 KEPT_BYTES = 16 * 1024 * 1024  # of a figure's numbers; those of ten million points are made anew each time
 DIGEST_BYTES = 128 * 1024  # so much of a file's beginning and end is looked at where its time might deceive
@@ -238,6 +242,8 @@ class PlotRequestHandler(BaseHTTPRequestHandler):
         if self.server.tls:
             self.request = self.place.socket = handshaken(self.request, self.server.tls)
         super().setup()
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # the kernel keeps nothing for longer than we would
+            self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * SEND_SECONDS))
         self.received = b""  # of the next request, where a client sends ahead
 
     def handle_one_request(self) -> None:
@@ -254,6 +260,7 @@ class PlotRequestHandler(BaseHTTPRequestHandler):
         """A request's line and header fields. Raises OSError when the client closed the connection, or never began."""
         self.place.become(READING if self.received else IDLE)
         deadline = time.monotonic() + (HEADER_SECONDS if self.received else IDLE_SECONDS)
+        check_beginning(self.received)
         while HEADER_END not in self.received and len(self.received) <= HEADER_BYTES:
             self.connection.settimeout(max(0.001, deadline - time.monotonic()))
             try:
@@ -267,8 +274,8 @@ class PlotRequestHandler(BaseHTTPRequestHandler):
             if not self.received:
                 self.place.become(READING)
                 deadline = time.monotonic() + HEADER_SECONDS
-            self.received += chunk
-            check_beginning(self.received.partition(HEADER_END)[0])
+            seen, self.received = len(self.received), self.received + chunk
+            check_beginning(self.received, seen)
         return self.received.partition(HEADER_END)[0]
 
     def answer(self, head: bytes) -> None:
@@ -289,7 +296,7 @@ class PlotRequestHandler(BaseHTTPRequestHandler):
 
     def send(self, response: Response, body: bool = True) -> None:
         lines = [f"{self.protocol_version} {response.status} {HTTPStatus(response.status).phrase}"]
-        lines += [f"{name}: {value}" for name, value in response.header_fields()]
+        lines += [header_line(name, value) for name, value in response.header_fields()]
         lines += ["Connection: close" if self.close_connection else "Connection: keep-alive", "", ""]
         head = "\r\n".join(lines).encode("latin-1")
         if response.endless:
@@ -303,7 +310,7 @@ class PlotRequestHandler(BaseHTTPRequestHandler):
                     self.place.become(SENDING)
                     self.connection.settimeout(SEND_SECONDS)
                     self.wfile.write(chunk[start : start + CHUNK_BYTES])
-            if response.status >= 400:
+            if self.close_connection and not response.endless:
                 self.linger()
         except OSError:  # the client has left, or was too slow
             self.close_connection = True
@@ -311,7 +318,7 @@ class PlotRequestHandler(BaseHTTPRequestHandler):
             response.close()
 
     def linger(self) -> None:
-        """Let the client read a refusal before the connection closes: what it still sends would else undo that."""
+        """Let the client read the answer before the connection closes: what it still sends would else undo that."""
         self.place.become(READING)
         socket.socket.shutdown(self.connection, socket.SHUT_WR)
         deadline = time.monotonic() + CLOSING_SECONDS
@@ -404,7 +411,7 @@ class PlotServer(ThreadingHTTPServer):
         """Tell of a mistake of ours; that clients leave, or speak no TLS, is none."""
         error = sys.exception()
         if not isinstance(error, OSError):
-            self.application.access.log.tell("".join(traceback.format_exception(error)))
+            self.application.access.log.tell("".join(traceback.format_exception(error)).splitlines())
 
     def wind_up(self, seconds: float) -> None:
         """Take no more requests, and let the answers under way be given, within so many seconds."""
@@ -432,6 +439,16 @@ class Place:
 
     def become(self, state: str) -> None:
         self.state, self.since = state, time.monotonic()
+
+    def is_unread(self) -> bool:
+        """Does the client not take what was sent?"""
+        try:
+            import fcntl
+            import termios
+
+            return bool(struct.unpack("i", fcntl.ioctl(self.socket, termios.TIOCOUTQ, bytes(4)))[0])
+        except (ImportError, OSError):  # Windows; closed by now
+            return False
 
     def drop(self) -> None:
         """Wake the connection's thread, which then closes it."""
@@ -461,7 +478,7 @@ class Places:
             crowd = self.crowds.get(place.address, set())
             victim = None
             if len(crowd) >= self.each and place.address not in self.proxies:
-                victim = longest(crowd, IDLE)
+                victim = longest([each for each in crowd if not each.is_unread()], IDLE)
             elif sum(map(len, self.crowds.values())) < self.most:
                 self.add(place)
                 return True
@@ -689,15 +706,22 @@ class Request:
         return "../" * (self.path.count("/") - 1) or "./"
 
 
-def check_beginning(received: bytes) -> None:
-    """Refuse at once what will be no request, whatever comes after it: the first part of a header, without its end."""
+def check_beginning(received: bytes, seen: int = 0) -> None:
+    """Refuse at once what will be no request, whatever comes after it.
+
+    `received` is what has come of a header, and maybe of what follows; so many bytes of it were seen before.
+    """
     if received.startswith(TLS_HANDSHAKE):
         raise HTTPError(400, "This is plain HTTP: the address begins with http://.")
-    line, *rest = received.split(b"\r\n", 1)
-    if NO_LINES.search(received) or not TOKEN.match(line.decode("latin-1")):
-        raise HTTPError(400, "The request is malformed.")
-    if rest or len(line) > LINE_BYTES:
-        request_line(line.decode("latin-1"))
+    end = received.find(HEADER_END, max(0, seen - len(HEADER_END)))
+    if NO_LINES.search(received, max(0, seen - 1), end if end >= 0 else len(received)):
+        raise HTTPError(400, "The request has a line that does not end with CR and LF.")
+    if received and not TOKEN.match(received[:1].decode("latin-1")):
+        raise HTTPError(400, "The request line is malformed.")
+    length = received.find(b"\r\n")
+    is_too_long = length < 0 and len(received.removesuffix(b"\r")) > LINE_BYTES
+    if is_too_long or length >= max(0, seen - 1):  # the line is new
+        request_line(received[: None if is_too_long else length].decode("latin-1"))
 
 
 def request_line(line: str) -> tuple[str, str, str]:
@@ -730,11 +754,18 @@ def header_fields_of(lines: list[str]) -> dict[str, str]:
         name, colon, value = line.partition(":")
         if not colon or not TOKEN.fullmatch(name) or not FIELD_VALUE.fullmatch(value):
             raise HTTPError(400, "A header field is malformed.")
-        name = name.lower()
+        name, value = name.lower(), value.strip(" \t")
         if name in headers and name in ("host", "content-length", "transfer-encoding", "authorization"):
             raise HTTPError(400, f"The header has {name} twice.")
-        headers[name] = f"{headers[name]}, {value.strip()}" if name in headers else value.strip()
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
+
+
+def header_line(name: str, value: str) -> str:
+    """A header field as it is sent; raises ValueError for one that could be taken for two."""
+    if not TOKEN.fullmatch(name) or not FIELD_VALUE.fullmatch(value):
+        raise ValueError(f"{name!r}: {value!r} is no header field")
+    return f"{name}: {value}"
 
 
 def query_of(text: str) -> dict[str, tuple[str, ...]]:
@@ -818,6 +849,7 @@ class Application:
         self.gallery = gallery
         self.studio = Studio(gallery, renderer, cache, folders)
         self.access = access
+        self.pages: dict[str, Response] = {}  # the last ones made, by ETag
         self.moments: dict[tuple, tuple[float, str]] = {}  # when a page was last found unchanged, and its ETag
         self.live = Live(streams)
         self.started = time.time()  # no ETag outlives us: what we were may have changed
@@ -979,12 +1011,14 @@ class Application:
         headers = {"ETag": self.tag(request, showing)} if drawing and showing.picture else {}
         if headers and request.has(headers["ETag"]):
             return self.unchanged(request, headers["ETag"])
-        page = plot_page(asked, showing, request.root)
+        page = self.pages.get(headers.get("ETag", "")) or Response.html(plot_page(asked, showing, request.root))
+        if headers:
+            self.pages = {headers["ETag"]: page, **dict(itertools.islice(self.pages.items(), PAGES_KEPT - 1))}
         if drawing is None or drawing.status == 200:
-            return replace(Response.html(page), headers=headers)
+            return replace(page, headers=headers)
         if showing.picture:
-            return replace(Response.html(page), headers={**headers, "X-Plotsrv-Error": drawing.phrase})
-        return Response.html(page, drawing.status, **drawing.headers)
+            return replace(page, headers={**headers, "X-Plotsrv-Error": drawing.phrase})
+        return replace(page, status=drawing.status, headers=drawing.headers)
 
     def showing(self, request: Request, asked: Asked, drawing: Drawing | None, started: float | None = None) -> Showing:
         """What a page can show of a plot at this moment."""
@@ -1916,7 +1950,7 @@ class Studio:
         """What a free text has that a plot could make a path of; refused where that would lead outside."""
         pieces = text_pieces(leaf, text)
         self.folders.refuse_paths(pieces)
-        return [piece for piece in pieces if piece == ".." or re.search(r"[/\\]", piece)]
+        return [piece for piece in pieces if piece.strip(".") or piece == ".."]
 
     def missing_paths(self, fields: Iterable[Field], texts: Query) -> Iterator[str]:
         """The files asked for that are not there yet."""
@@ -2296,12 +2330,17 @@ class Renderer:
         process.look()
         if process.processes > PROCESSES_EACH:
             return f"The plot started more than {PROCESSES_EACH} processes, so it was ended."
-        with self.lock:
-            sizes = [each.resident for each in self.busy]
-        if sum(sizes) > self.memory and process.resident >= max(sizes):
+        if self.resident() > self.memory:
+            process.look(exactly=True)
+        if self.resident() > self.memory and process.resident >= max(each.resident for each in [*self.busy]):
             limit = f"{self.memory / 1e9:.3g} GB"
             return f"The plot used more than {limit} of memory, so it was ended. --memory GB allows more."
         return ""
+
+    def resident(self) -> int:
+        """The bytes of memory that all busy processes hold."""
+        with self.lock:
+            return sum(each.resident for each in self.busy)
 
     def take(self, job: Job) -> RenderProcess:
         """An idle process, best the one that drew this plot before; a new one where there is none."""
@@ -2434,10 +2473,10 @@ class RenderProcess:
             self.look()
             self.settled = self.settled if self.drawings > 2 else self.resident
 
-    def look(self) -> None:
-        """See how large the process is, with the children that it has."""
+    def look(self, exactly: bool = False) -> None:
+        """See how large the process is, with its children; exactly, what they share with others is divided."""
         tree = [self.process.pid or 0, *descendants(self.process.pid or 0)]
-        self.processes, self.resident = len(tree), sum(map(resident_bytes, tree))
+        self.processes, self.resident = len(tree), sum(map(proportional_bytes if exactly else resident_bytes, tree))
 
     @property
     def is_worn(self) -> bool:
@@ -2482,11 +2521,15 @@ class RenderProcess:
             offspring = descendants(self.process.pid)  # some may have left the group
             with contextlib.suppress(OSError, AttributeError):  # gone already; no process groups on Windows
                 os.killpg(self.process.pid, signal.SIGKILL)
-            for pid in offspring:
-                with contextlib.suppress(OSError):
-                    os.kill(pid, signal.SIGKILL)
+            kill_all(offspring)
         if self.process.is_alive():
             self.process.kill()
+
+
+def kill_all(pids: Iterable[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def descendants(pid: int) -> list[int]:
@@ -2505,6 +2548,15 @@ def resident_bytes(pid: int) -> int:
         return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * PAGE_BYTES
     except (OSError, IndexError, ValueError):
         return 0
+
+
+def proportional_bytes(pid: int) -> int:
+    """The same, with each page that several processes share divided among them: a child has all that its parent has."""
+    try:
+        told = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
+        return int(re.findall(r"^Pss: +([0-9]+) kB", told, re.MULTILINE)[0]) * 1024
+    except (OSError, IndexError):
+        return resident_bytes(pid)
 
 
 def machine_bytes() -> float:
@@ -2619,6 +2671,7 @@ def stop_forkserver() -> None:
 def preload() -> None:
     """What the forkserver does once for all render processes, before it forks the first."""
     gc.disable()  # nothing of this is ever garbage: 80 ms less, and pages that stay shared after a fork
+    guard_open()
     with contextlib.suppress(ImportError):
         import matplotlib.artist
 
@@ -2633,8 +2686,18 @@ def preload() -> None:
 
         for name in UNSEEN_BY_PANDAS:
             setattr(pandas, name, telling(getattr(pandas, name)))
+    if sys.platform.startswith("linux"):  # what a plot has started ends with us, wherever it went
+        tell_libc("prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        warnings.filterwarnings("ignore", "forkserver: waitpid returned unexpected pid")
+        atexit.register(end_descendants, os.getpid())
     gc.freeze()
     gc.enable()
+
+
+def end_descendants(pid: int) -> None:
+    """What the forkserver does at its end, but none of those that it has forked."""
+    if pid == os.getpid():
+        kill_all(descendants(pid))
 
 
 # -- the other side of the pipes: what follows runs in render processes only
@@ -2643,6 +2706,7 @@ def preload() -> None:
 def work_off(jobs: Any, output: Any, environment: dict[str, str]) -> None:
     """The life of a render process: jobs in, answers out, until the server closes the pipe."""
     become_render_process(output, environment)
+    ours = os.getpid()
     while True:
         try:
             job = jobs.recv()
@@ -2650,6 +2714,8 @@ def work_off(jobs: Any, output: Any, environment: dict[str, str]) -> None:
             return
         jobs.send(None)  # begun: from here on the job may be to blame
         answer = TASKS[job.task](job)
+        if os.getpid() != ours:  # the plot has forked, and this is the child: its parent answers
+            os._exit(0)
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):  # a plot may have closed its end
                 stream.flush()
@@ -2689,7 +2755,6 @@ def become_render_process(output: Any, environment: dict[str, str]) -> None:
         preload()
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed()  # forked processes would all draw the same random numbers
-    builtins.open = io.open = GuardedOpen(open)  # type: ignore[assignment]
     sys.addaudithook(audit)
 
 
@@ -2732,7 +2797,9 @@ def draw(job: Job) -> Drawing:
     """Call a plot and turn what it returns into a picture; again where a file was replaced under its hands."""
     for _ in range(3):
         drawing = draw_once(job)
-        if not (swapped := RECORDER.swapped()):
+        swapped = RECORDER.swapped()
+        RECORDER.named = RECORDER.sent = ()  # what is read from now on has nothing to do with them
+        if not swapped:
             return drawing
     error = sendable(f"{RECORDER.folders.shown(swapped)} was replaced each time while it was read. Try again.")
     return replace(drawing, image=b"", status=500, error=error, headline="", notes=())
@@ -2861,10 +2928,7 @@ TASKS: dict[str, Callable[[Job], Any]] = {
 @contextlib.contextmanager
 def surroundings() -> Iterator[None]:
     """Whatever a plot does to its process, as far as that can be undone, ends with it."""
-    before = {}
-    for name, (read, _) in SURROUNDINGS.items():
-        with contextlib.suppress(Exception):  # the folder may be gone; numpy need not be there
-            before[name] = read()
+    before = {name: attempted(read) for name, (read, _) in SURROUNDINGS.items()}
     try:
         with warnings.catch_warnings():
             yield
@@ -2872,11 +2936,19 @@ def surroundings() -> Iterator[None]:
         for name, value in before.items():
             read, restore = SURROUNDINGS[name]
             with contextlib.suppress(Exception):
-                if read() != value:
+                if attempted(read) != value:
                     restore(value)
         random.seed()  # whatever the plot has made of it, the next one draws other numbers
         if numpy := sys.modules.get("numpy"):
             numpy.random.seed()
+
+
+def attempted(read: Callable[[], Any]) -> Any:
+    """What a function gives; None where it fails: the folder may be gone, numpy need not be there."""
+    try:
+        return read()
+    except Exception:
+        return None
 
 
 def replace_all(whole: Any, content: Any) -> None:
@@ -2919,9 +2991,21 @@ SURROUNDINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {  # h
         lambda: signal.getitimer(signal.ITIMER_REAL) > (0, 0),
         lambda value: signal.setitimer(signal.ITIMER_REAL, 0),
     ),
+    "open files": (
+        lambda: sys.modules["resource"].getrlimit(sys.modules["resource"].RLIMIT_NOFILE),
+        lambda value: sys.modules["resource"].setrlimit(sys.modules["resource"].RLIMIT_NOFILE, value),
+    ),
     "numpy's errors": (
         lambda: sys.modules["numpy"].geterr(),
         lambda value: sys.modules["numpy"].seterr(**value),
+    ),
+    "numpy's printing": (
+        lambda: sys.modules["numpy"].get_printoptions(),
+        lambda value: sys.modules["numpy"].set_printoptions(**value),
+    ),
+    "matplotlib's backend": (
+        lambda: sys.modules["matplotlib"].get_backend(),
+        lambda value: sys.modules["matplotlib.pyplot"].switch_backend(value),
     ),
 }
 
@@ -2962,7 +3046,7 @@ class Purity:
 
         What it does to matplotlib, it will do in its first two drawings; to look takes some milliseconds.
         """
-        if open_files() > self.files + LEAKED_FILES:
+        if open_files() > self.files + LEAKED_FILES or sys.stdout.closed or sys.stderr.closed:
             return True
         self.looks[plot.path] += 1
         now = matplotlibs_functions() if self.looks[plot.path] <= 2 else {}
@@ -2984,17 +3068,18 @@ def open_files() -> int:
     """How many descriptors this process has; 0 where that is not told."""
     try:
         return len(os.listdir("/proc/self/fd"))
-    except OSError:
-        return 0
+    except OSError as error:
+        return OPEN_FILES if error.errno == errno.EMFILE else 0
 
 
 def matplotlibs_functions() -> dict[str, int]:
     """One number for all functions and methods that each of matplotlib's modules has: another where one is replaced."""
     found = {}
     for name, module in list(sys.modules.items()):
-        if name.startswith("matplotlib.") and name != "matplotlib.pyplot":  # that replaces its own as it goes
+        if name.startswith("matplotlib."):
             values = list(vars(module).values())
             classes = [each for each in values if isinstance(each, type) and each.__module__ == name]
+            classes = [] if name == "matplotlib.pyplot" else classes  # it makes one for its backend
             values += [value for each in classes for value in vars(each).values()]
             found[name] = hash(tuple(id(each) for each in values if isinstance(each, types.FunctionType)))
     return found
@@ -3018,7 +3103,7 @@ def error_line(error: BaseException) -> str:
     where = (
         f" ({os.path.basename(error.filename or '?')}, line {error.lineno})" if isinstance(error, SyntaxError) else ""
     )
-    return sendable(line.removesuffix(where) + where)
+    return sendable(shortened(line.removesuffix(where), ERROR_CHARACTERS) + where)
 
 
 def last_place(error: BaseException) -> str:
@@ -3035,7 +3120,11 @@ def users_traceback(error: BaseException) -> str:
         own = [frame for frame in link.stack if is_users_file(frame.filename)]
         link.stack = traceback.StackSummary.from_list(own)
         link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
-    return sendable("".join(told.format()))
+    return sendable(shortened("".join(told.format()), TRACEBACK_CHARACTERS))
+
+
+def shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]} … and {len(text) - most:,} characters more"
 
 
 def sendable(text: str) -> str:
@@ -3559,7 +3648,7 @@ class Kind:
             return self.checked(self.many(item_values(self.item, list_items(text))), "this list")
         try:
             value = self.read(text)
-        except (ValueError, ArithmeticError, KeyError, TypeError) as error:
+        except (ValueError, ArithmeticError, KeyError, TypeError, SyntaxError) as error:
             reason = f": {error}" if str(error) and isinstance(error, Explained) else ""
             raise ValueError(f"{text[:60]!r} is not {self.expects}{reason}") from None
         return self.checked(value, repr(text[:60]))
@@ -4857,6 +4946,12 @@ class Refused(PermissionError):
     """A plot made a path or an address of what the browser sent, and it leads out of the data folders."""
 
 
+class Ourselves(threading.local):
+    """Whether, in this thread, it is we who read."""
+
+    reading = False
+
+
 class InputRecorder:
     """Sees what a plot reads, by Python's audit events (PEP 578); there is one in each render process."""
 
@@ -4871,7 +4966,7 @@ class InputRecorder:
         self.guarded: set[str] = set()  # those that were seen to be no others when they were open
         self.folders: DataFolders  # which it may lead into; set by begin
         self.code: dict[str, Input] = {}  # what was read by imports
-        self.ourselves = threading.local()  # are we reading something, rather than the plot?
+        self.ourselves = Ourselves()  # reading something, rather than the plot?
 
     def begin(
         self, function: Any, paths: Iterable[str] = (), sent: Sequence[str] = (), folders: Sequence[str] = ()
@@ -4889,7 +4984,7 @@ class InputRecorder:
 
     def hook(self, event: str, arguments: tuple) -> None:
         """See one event, unless it is our own doing."""
-        if event in AUDITED and not getattr(self.ourselves, "reading", False):
+        if event in AUDITED and not self.ourselves.reading:
             self.ourselves.reading = True
             try:
                 AUDITED[event](self, *arguments)
@@ -4958,20 +5053,37 @@ class InputRecorder:
     def reached(self, *arguments: Any) -> None:
         """Another machine, by its name or address: among the arguments, or in a tuple of theirs."""
         self.unforeseeable()
-        words = {word.casefold() for text in self.sent for word in re.split(r"[/\\:@\s]", text) if word}
+        words = {word for text in self.sent if has_separator(text) for word in hosts_in(text)} - {""}
         parts = [part for each in arguments for part in (each if isinstance(each, tuple) else (each,))]
         if not words.isdisjoint(os.fsdecode(part).casefold() for part in parts if isinstance(part, (str, bytes))):
             raise Refused(errno.EACCES, f"An address that the browser sent is not reached. {FOLLOW}")
 
     def refuse(self, path: Any, named: str) -> None:
-        """Raise Refused where a path is made of what the browser sent, and lies outside: a second wall, no sandbox."""
-        if any(text in os.fsdecode(path) for text in self.sent) and not self.folders.holds(real_path(named)):
-            raise Refused(errno.EACCES, f"A path that the browser sent leads out of the data folders. {FOLLOW}")
+        """Raise Refused where a path is made of what the browser sent, and lies outside: a second wall, no sandbox.
+
+        A text without a separator counts where it names something in a data folder that is hidden, or a link.
+        """
+        for text in self.sent:
+            if has_separator(text):
+                made_of = text in os.fsdecode(path) or named.endswith(os.path.join("/", os.path.normpath(text)))
+                refused = made_of and not self.folders.holds(real_path(named))
+            else:
+                steps = [step for step in (named, *map(str, Path(named).parents)) if os.path.basename(step) == text]
+                refused = any(self.folders.holds(real_path(os.path.dirname(step))) for step in steps) and not all(
+                    self.folders.holds(real_path(step)) for step in steps
+                )
+            if refused:
+                raise Refused(errno.EACCES, f"A path that the browser sent leads out of the data folders. {FOLLOW}")
 
     def is_named(self, path: Any) -> bool:
         """Is it a file that the browser has named, or one in a folder that it has named?"""
-        named = absolute(path) if self.named and isinstance(path, (str, bytes, os.PathLike)) else ""
-        return any(named == each or named.startswith(os.path.join(each, "")) for each in self.named)
+        if not (self.named or self.sent) or not isinstance(path, (str, bytes, os.PathLike)):
+            return False
+        named = absolute(path)
+        if any(named == each or named.startswith(os.path.join(each, "")) for each in self.named):
+            return True
+        made_of = any(has_separator(text) and text in os.fsdecode(path) for text in self.sent)
+        return made_of and not is_part_of_python(named) and not is_importing()
 
     def check_opened(self, descriptor: int, path: Any) -> None:
         """Raise Refused where what was opened, by a name that the browser gave, is no file in the data folders.
@@ -4986,7 +5098,8 @@ class InputRecorder:
             real = real_path(absolute(path))
         if not self.folders.holds(real):
             raise Refused(errno.EACCES, f"A path that the browser sent leads out of the data folders. {FOLLOW}")
-        self.guarded.add(absolute(path))
+        if not self.ourselves.reading:
+            self.guarded.add(absolute(path))
 
     def swapped(self) -> str:
         """A file that the browser has named, and that is now another than before; read by what we cannot guard."""
@@ -5058,6 +5171,17 @@ class InputRecorder:
         return inputs, self.volatile or unseen or not inputs
 
 
+def has_separator(text: str) -> bool:
+    """Could it be a path of more than one name?"""
+    return text == ".." or bool(re.search(r"[/\\]", text))
+
+
+def hosts_in(text: str) -> Iterator[str]:
+    """What a library might take for the name or the address of a host in a text."""
+    for word in re.split(r"[/\\@\s]", text.casefold()):
+        yield from (word, re.sub(r":\d*$", "", word).strip("[]"), *word.split(":"))
+
+
 RECORDER = InputRecorder()
 
 AUDITED: dict[str, Callable[..., None]] = {
@@ -5106,6 +5230,15 @@ class GuardedOpen:
             stream.close()
             raise
         return stream
+
+
+def guard_open() -> None:
+    """Put it in the place of Python's `open`, wherever a module has kept that."""
+    plain = io.open
+    guarded = GuardedOpen(plain)
+    for module in list(sys.modules.values()):
+        for name in [name for name, value in list(getattr(module, "__dict__", {}).items()) if value is plain]:
+            setattr(module, name, guarded)
 
 
 def open_at_once(path: str, flags: int) -> int:
@@ -5661,11 +5794,12 @@ def is_address(text: str) -> bool:
 def kept_token() -> str:
     """The token: PLOTSRV_TOKEN, or 192 random bits in a file that only the user can read: it outlives a restart.
 
-    Raises PermissionError where PLOTSRV_TOKEN could be guessed.
+    Raises PermissionError where PLOTSRV_TOKEN is none: what looks the same in each URL and page can be kept out of logs.
     """
     if token := os.environ.get(SECRET, ""):
-        if len(token) < TOKEN_CHARACTERS:
-            raise PermissionError(f"{SECRET} is too short: it needs {TOKEN_CHARACTERS} characters at least")
+        if not re.fullmatch(TOKEN_PATTERN, token):
+            told = f"it needs {TOKEN_CHARACTERS} characters at least, and of them only letters, digits, and - . _ ~"
+            raise PermissionError(f"{SECRET} could be guessed, or could not be hidden in logs and pages: {told}")
         return token
     folder = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "plotsrv"
     file, token = folder / "token", secrets.token_urlsafe(24)
@@ -5677,7 +5811,7 @@ def kept_token() -> str:
         with contextlib.suppress(OSError):
             file.chmod(0o600)  # which fails where it is another user's, who would know the token
             kept = file.read_text(encoding="utf-8", errors="replace").strip()
-            return kept if len(kept) >= TOKEN_CHARACTERS and is_ours(file) else token
+            return kept if re.fullmatch(TOKEN_PATTERN, kept) and is_ours(file) else token
     except OSError:
         pass  # a read-only home: the token lasts as long as this server
     return token
@@ -5707,12 +5841,12 @@ class Log:
         if is_due:
             more = f" ({untold} more like it in between)" if untold else ""
             asked = " ".join(filter(None, [request.client, str(status), request.method, request.path[:100]]))
-            self.tell(f"{moment(time.time())} {asked}: {message}{more}")
+            self.tell([f"{moment(time.time())} {asked}: {message}{more}"])
 
-    def tell(self, text: str) -> None:
-        """Write it on the terminal: without the token, and without what a terminal would take for a command."""
-        lines = (text.replace(self.secret, "[token]") if self.secret else text).splitlines()
-        plain = [ascii(line)[1:-1][:LINE_CHARACTERS] for line in lines]
+    def tell(self, lines: Iterable[str]) -> None:
+        """Write them on the terminal: without the token, and without what a terminal would take for a command."""
+        scrubbed = (line.replace(self.secret, "[token]") if self.secret else line for line in lines)
+        plain = [ascii(line)[1:-1][:LINE_CHARACTERS] for line in scrubbed]
         with contextlib.suppress(OSError, ValueError):  # the terminal may be gone
             print("plotsrv: " + "\n  ".join(plain), file=sys.stderr, flush=True)
 
@@ -5989,7 +6123,8 @@ def run(server: PlotServer, ending: Ending) -> int:
     try:
         server.serve_forever(poll_interval=POLL_SIGNALS_SECONDS)
     except KeyboardInterrupt:
-        print(flush=True)
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            os.write(sys.stdout.fileno(), b"\n")  # after its ^C
     server.wind_up(GRACE_SECONDS)
     return 0
 
@@ -6136,7 +6271,8 @@ def command_line() -> int:
     """Run `main` with the options of the command line, which plac reads from its annotations."""
     try:
         Ending()
-        start_forkserver()  # matplotlib loads while the options are read
+        with contextlib.suppress(OSError):  # where a drawing fails for the same reason, it tells which
+            start_forkserver()  # matplotlib loads while the options are read
         sys.argv[0] = os.path.basename(__file__)
         try:
             import plac_core as plac  # plac without its shells and windows: 3 MB and 50 ms less

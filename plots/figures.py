@@ -861,8 +861,10 @@ def harmless(text: str) -> str:
     """A text that no spreadsheet takes for a formula: labels come from logs that somebody else may have written.
 
     A quote before it is what OWASP advises: https://owasp.org/www-community/attacks/CSV_Injection
+    What some take for the end of a row begins no cell either.
     """
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    text = text.replace("\r", " ")
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t")) else text
 
 
 def distinct_names(names: list[str]) -> list[str]:

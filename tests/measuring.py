@@ -1,6 +1,6 @@
 """What is measured, and with what: servers that are started and ended, requests, processes, logs that grow.
 
-`make bench`, `make soak` and `make picture` share it. The plain server is tests/seed_server.py.
+`make bench`, `make siege` and `make picture` share it. The plain server is tests/seed_server.py.
 """
 
 import ast

@@ -89,7 +89,15 @@ class Server(Process):
         self.url, self.port = found[0], int(found[1])
 
     def get(self, path, **headers):
-        """The response to a GET; its `.body` has been read."""
+        """The response to a GET; its `.body` has been read. While plots are being imported it is asked for again."""
+        response = self.get_once(path, **headers)
+        deadline = time.monotonic() + PATIENCE
+        while b"still being imported" in response.body and time.monotonic() < deadline:
+            response = self.get_once(path, **headers)
+        return response
+
+    def get_once(self, path, **headers):
+        """The response as it comes first."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         try:
             connection.request("GET", path, headers={"Accept": "text/html", "Connection": "close"} | headers)

@@ -478,11 +478,11 @@ def checked(capsys, *options):
 
 def test_check_tells_the_policy_in_force(capsys, tmp_path, monkeypatch):
     """Who may ask, for what, and how much of it; nothing is served."""
-    monkeypatch.setenv("PLOTSRV_TOKEN", "a token of some length")
+    monkeypatch.setenv("PLOTSRV_TOKEN", "a-token-of-some-length")
     options = dict(address="0.0.0.0", allow_host="gpu.example", trusted_proxy="10.0.0.7", data=[str(tmp_path)])
     code, told = checked(capsys, *options.items(), ("memory", 3), ("timeout", 7), ("token", True))
     rows = dict(line.split(":", 1) for line in told.splitlines())
-    assert code == 0 and "a token of some length" not in told
+    assert code == 0 and "a-token-of-some-length" not in told
     assert "0.0.0.0, port 9999, HTTP" in rows["address"] and "everybody needs the token" in rows["clients"]
     assert "gpu.example" in rows["names"] and "every IP address" in rows["names"]
     assert "10.0.0.7" in rows["proxies"] and str(tmp_path) in rows["data"]
@@ -508,9 +508,10 @@ def test_a_wrong_option_is_told_before_anything_is_served(capsys, options, told)
 
 def test_a_token_that_could_be_guessed_is_refused(capsys, monkeypatch):
     """P15: whoever sets one is told how long it must be, and does not see it again."""
-    monkeypatch.setenv("PLOTSRV_TOKEN", "secret")
-    code, told = checked(capsys)
-    assert code == 2 and "16 characters" in told and "secret" not in told
+    for token in ("secret", "a token of many words", "a&b<c>d\'e-of-some-length", "\xe9\xe8-not-ascii-at-all"):
+        monkeypatch.setenv("PLOTSRV_TOKEN", token)
+        code, told = checked(capsys)
+        assert code == 2 and "16 characters" in told and token not in told
 
 
 @pytest.mark.parametrize("ignored", [False, True])

@@ -367,6 +367,7 @@ def places_with(most, each, *addresses, state=plotsrv.IDLE):
         taken[-1].state, taken[-1].since = state, number
     for place in taken:
         place.drop = functools.partial(setattr, place, "state", "dropped")
+        place.is_unread = lambda: False
     return places, taken
 
 
@@ -375,6 +376,14 @@ def test_an_address_at_its_limit_gives_up_its_own_idle_connection():
     places, taken = places_with(9, 2, "a", "b", "a")
     assert places.enter(plotsrv.Place(Socket(), "a"))
     assert [place.state for place in taken] == ["dropped", plotsrv.IDLE, plotsrv.IDLE]
+
+
+def test_a_connection_whose_answer_is_not_read_is_not_idle():
+    """It would come again at once, and be answered anew; a refusal costs less."""
+    places, (first, second) = places_with(9, 2, "a", "a")
+    first.is_unread = lambda: True
+    assert places.enter(plotsrv.Place(Socket(), "a"))
+    assert (first.state, second.state) == (plotsrv.IDLE, "dropped")
 
 
 @pytest.mark.parametrize("state", [plotsrv.READING, plotsrv.ANSWERING, plotsrv.SENDING])

@@ -456,7 +456,7 @@ def process():
         process = object.__new__(plotsrv.RenderProcess)
         usual = dict(alive=True, resident=10**8, settled=10**8, processes=1, drawings=3, seconds=1.0, longest=0.1)
         vars(process).update(usual | what)
-        process.look = lambda: None
+        process.look = lambda exactly=False: None
         return process
 
     return made

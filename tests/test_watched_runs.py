@@ -36,6 +36,7 @@ def application(tmp_path_factory):
     """The application with plotsrv's own plots and an empty data folder."""
     renderer, folder = Renderer(workers=1), tmp_path_factory.mktemp("data")
     gallery = Gallery([Root(str(PLOTS), "plotsrv_plots")], renderer)
+    gallery.refresh(wait=60)  # until all is imported
     yield Application(gallery, renderer, DrawingCache(), DataFolders([str(folder)]), Access())
     renderer.close()
 
