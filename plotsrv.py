@@ -71,6 +71,7 @@ if __name__ == "__main__" and not globals().get("__spec__") and os.name == "posi
     code = LOAD + "sys.exit(plotsrv.command_line())"
     os.execv(sys.executable, [sys.executable, *flags, "-P", "-c", code, *sys.argv[1:]])
 
+import _thread
 import ast
 import atexit
 import base64
@@ -352,7 +353,7 @@ class PlotServer(ThreadingHTTPServer):
 
     allow_reuse_address = os.name == "posix"  # on Windows it would let others take our port
     daemon_threads = True
-    request_queue_size = 128
+    request_queue_size = 1024  # of connections not accepted yet: beyond it, a client tries again after a second
 
     def __init__(self, address: tuple[str, int], application: Application, tls: ssl.SSLContext | None = None):
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
@@ -380,8 +381,8 @@ class PlotServer(ThreadingHTTPServer):
         if not self.places.enter(place):
             self.turn_away(place)
             return
-        try:
-            super().process_request(request, client_address)
+        try:  # threading.Thread would have us wait for the thread to begin, behind all others that have work
+            _thread.start_new_thread(self.process_request_thread, (request, client_address))
         except RuntimeError:  # no further thread can be started
             self.places.leave(place, closed=True)
             self.turn_away(place)
@@ -478,7 +479,8 @@ class Places:
             crowd = self.crowds.get(place.address, set())
             victim = None
             if len(crowd) >= self.each and place.address not in self.proxies:
-                victim = longest([each for each in crowd if not each.is_unread()], IDLE)
+                victim = longest(crowd, IDLE)
+                victim = None if victim and victim.is_unread() else victim  # it would come again, and not read that
             elif sum(map(len, self.crowds.values())) < self.most:
                 self.add(place)
                 return True
@@ -2662,8 +2664,10 @@ def start_forkserver() -> None:
 
 
 def stop_forkserver() -> None:
-    """End the forkserver before we end: by itself it would go a second later."""
+    """End the forkserver and all that it has forked, whatever it is doing: it may still be loading matplotlib."""
     if forkserver := sys.modules.get("multiprocessing.forkserver"):
+        if pid := forkserver._forkserver._forkserver_pid:
+            kill_all([*descendants(pid), pid])
         with contextlib.suppress(OSError):
             forkserver._forkserver._stop()
 

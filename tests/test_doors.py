@@ -382,8 +382,8 @@ def test_a_connection_whose_answer_is_not_read_is_not_idle():
     """It would come again at once, and be answered anew; a refusal costs less."""
     places, (first, second) = places_with(9, 2, "a", "a")
     first.is_unread = lambda: True
-    assert places.enter(plotsrv.Place(Socket(), "a"))
-    assert (first.state, second.state) == (plotsrv.IDLE, "dropped")
+    assert not places.enter(plotsrv.Place(Socket(), "a"))
+    assert (first.state, second.state) == (plotsrv.IDLE, plotsrv.IDLE)
 
 
 @pytest.mark.parametrize("state", [plotsrv.READING, plotsrv.ANSWERING, plotsrv.SENDING])
