@@ -359,6 +359,7 @@ class PlotServer(ThreadingHTTPServer):
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.application = application
         self.tls = tls
+        self.turned_away = (-math.inf, b"")  # when what those get was made
         self.places = Places(min(CONNECTIONS, descriptors_left()), application.access.trusted)
         super().__init__(address, PlotRequestHandler)
 
@@ -398,12 +399,15 @@ class PlotServer(ThreadingHTTPServer):
         """Answer without a thread, and without reading: whoever opens so many connections is no browser."""
         error = HTTPError(503, "Too many connections. Try again in a moment.", Retry_After="5")
         self.application.access.log.refused(Request("", "", client=place.address), error.status, error.message)
-        refusal = self.application.refusal(error)
-        lines = ["HTTP/1.1 503 Service Unavailable", *map(": ".join, refusal.header_fields()), "Connection: close"]
+        if time.monotonic() - self.turned_away[0] > 1:  # many come at once
+            refusal = self.application.refusal(error)
+            lines = ["HTTP/1.1 503 Service Unavailable", *map(": ".join, refusal.header_fields()), "Connection: close"]
+            answer = "\r\n".join(lines).encode() + HEADER_END + b"".join(refusal.chunks())
+            self.turned_away = (time.monotonic(), answer)
         if not self.tls:
             with contextlib.suppress(OSError):  # the client may have left
                 place.socket.settimeout(0)
-                place.socket.sendall("\r\n".join(lines).encode() + HEADER_END + b"".join(refusal.chunks()))
+                place.socket.sendall(self.turned_away[1])
                 place.socket.shutdown(socket.SHUT_WR)
                 place.socket.recv(CHUNK_BYTES)  # what is left unread would undo the answer
         self.shutdown_request(place.socket)
