@@ -75,7 +75,6 @@ import _thread
 import ast
 import atexit
 import base64
-import builtins
 import collections
 import concurrent.futures
 import contextlib
@@ -105,7 +104,6 @@ import math
 import multiprocessing
 import multiprocessing.connection
 import multiprocessing.process
-import pickle
 import random
 import re
 import secrets
@@ -113,7 +111,6 @@ import select
 import signal
 import socket
 import socketserver
-import ssl
 import stat
 import struct
 import textwrap
@@ -131,7 +128,10 @@ from email.utils import formatdate
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import ssl
 
 __all__ = ["Glob", "PlotRequestHandler", "Runs", "data_uri", "figure_bytes", "main", "serve", "wsgi_application"]
 
@@ -172,6 +172,7 @@ HEADER_FIELDS = 64
 QUERY_FIELDS = 200
 MOMENT_SECONDS = 0.001  # in which files are taken not to change: under load they are looked at less than asked for
 MOMENTS_KEPT = 1000
+PAGE_BYTES_KEPT = 1024 * 1024  # of one page
 PAGES_KEPT = 8  # of about 100 kB: tabs of one page ask for it at about the same time
 CHUNK_BYTES = 64 * 1024
 CONNECTIONS = 512
@@ -190,7 +191,7 @@ OPEN_FILES = 1024  # of a render process: Linux's usual limit
 LEAKED_FILES = 100  # that a plot may leave open
 FILE_BYTES = 4 * 1024**3  # that a plot may write into one file
 TEXT_CHARACTERS = 4096
-SECRET = "PLOTSRV_TOKEN"  # the variable that may hold the token
+TOKEN_VARIABLE = "PLOTSRV_TOKEN"  # the variable that may hold the token
 TOKEN_CHARACTERS = 16  # it has at least
 TOKEN_PATTERN = rf"[A-Za-z0-9._~-]{{{TOKEN_CHARACTERS},}}"
 LINE_CHARACTERS = 500  # of the log
@@ -223,7 +224,7 @@ INPUTS_SHOWN = 5
 FILES_SCANNED = 20_000  # a home folder with a few environments in it is read in 0.1 s
 
 # ---------------------------------------------------------------------------------------------------------------------
-# 1 Doors: the only place that knows sockets or WSGI.
+# 1 Doors: the only place that talks by sockets, or knows WSGI.
 
 
 class PlotRequestHandler(BaseHTTPRequestHandler):
@@ -241,11 +242,24 @@ class PlotRequestHandler(BaseHTTPRequestHandler):
     def setup(self) -> None:
         self.place = self.server.places.held[self.request]
         if self.server.tls:
-            self.request = self.place.socket = handshaken(self.request, self.server.tls)
+            self.shake_hands(self.server.tls)
         super().setup()
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # the kernel keeps nothing for longer than we would
             self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * SEND_SECONDS))
         self.received = b""  # of the next request, where a client sends ahead
+
+    def shake_hands(self, tls: ssl.SSLContext) -> None:
+        """Go on by TLS; there is as much time for that as for a header. Raises OSError."""
+        self.request.settimeout(HEADER_SECONDS)
+        if self.request.recv(1, socket.MSG_PEEK) not in (b"", TLS_HANDSHAKE):
+            self.server.refuse(self.request, HTTPError(400, "This is HTTPS: the address begins with https://."))
+            raise ConnectionAbortedError
+        self.request = self.place.socket = tls.wrap_socket(self.request, True, do_handshake_on_connect=False)
+        try:
+            self.request.do_handshake()
+        except BaseException:
+            self.request.close()  # nobody else will
+            raise
 
     def handle_one_request(self) -> None:
         """Answer one request; afterwards `close_connection` tells whether another may follow."""
@@ -285,6 +299,7 @@ class PlotRequestHandler(BaseHTTPRequestHandler):
         self.received = self.received[len(head) + len(HEADER_END) :]
         self.place.become(ANSWERING)
         response = self.server.application.respond(request)
+        self.place.is_known |= response.status < 400
         self.close_connection = (
             response.status >= 400 or request.wants_close or response.endless or self.server.places.closed
         )
@@ -359,7 +374,7 @@ class PlotServer(ThreadingHTTPServer):
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.application = application
         self.tls = tls
-        self.turned_away = (-math.inf, b"")  # when what those get was made
+        self.refusals: dict[int, tuple[float, bytes]] = {}  # by status: when it was made, and all of it
         self.places = Places(min(CONNECTIONS, descriptors_left()), application.access.trusted)
         super().__init__(address, PlotRequestHandler)
 
@@ -367,6 +382,7 @@ class PlotServer(ThreadingHTTPServer):
         """Bind without HTTPServer's look-up of our own name: no DNS."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+        self.application.access.port = self.server_port  # which the cookie's name has
 
     def get_request(self) -> tuple[Any, Any]:
         try:
@@ -379,7 +395,7 @@ class PlotServer(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         place = Place(request, plain_address(client_address)[0])
-        if not self.places.enter(place):
+        if not self.places.enter(place, lambda: is_owner(client_address, request.getsockname())):
             self.turn_away(place)
             return
         try:  # threading.Thread would have us wait for the thread to begin, behind all others that have work
@@ -396,21 +412,27 @@ class PlotServer(ThreadingHTTPServer):
             self.places.leave(place, closed=True)
 
     def turn_away(self, place: Place) -> None:
-        """Answer without a thread, and without reading: whoever opens so many connections is no browser."""
+        """Refuse a connection without a thread, and without reading: whoever opens so many is no browser."""
         error = HTTPError(503, "Too many connections. Try again in a moment.", Retry_After="5")
         self.application.access.log.refused(Request("", "", client=place.address), error.status, error.message)
-        if time.monotonic() - self.turned_away[0] > 1:  # many come at once
-            refusal = self.application.refusal(error)
-            lines = ["HTTP/1.1 503 Service Unavailable", *map(": ".join, refusal.header_fields()), "Connection: close"]
-            answer = "\r\n".join(lines).encode() + HEADER_END + b"".join(refusal.chunks())
-            self.turned_away = (time.monotonic(), answer)
+        place.socket.settimeout(0)
         if not self.tls:
-            with contextlib.suppress(OSError):  # the client may have left
-                place.socket.settimeout(0)
-                place.socket.sendall(self.turned_away[1])
-                place.socket.shutdown(socket.SHUT_WR)
-                place.socket.recv(CHUNK_BYTES)  # what is left unread would undo the answer
+            self.refuse(place.socket, error)
         self.shutdown_request(place.socket)
+
+    def refuse(self, connection: socket.socket, error: HTTPError) -> None:
+        """Send a refusal to somebody whose request is not read; it is made once a second, as many may come at once."""
+        made_at, answer = self.refusals.get(error.status, (-math.inf, b""))
+        if time.monotonic() - made_at > 1:
+            refusal = self.application.refusal(error)
+            lines = [f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}", "Connection: close"]
+            lines += [header_line(name, value) for name, value in refusal.header_fields()]
+            answer = "\r\n".join(lines).encode() + HEADER_END + b"".join(refusal.chunks())
+            self.refusals[error.status] = (time.monotonic(), answer)
+        with contextlib.suppress(OSError):  # the client may have left
+            connection.sendall(answer)
+            connection.shutdown(socket.SHUT_WR)
+            connection.recv(CHUNK_BYTES)  # what is left unread would undo the answer
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Tell of a mistake of ours; that clients leave, or speak no TLS, is none."""
@@ -428,6 +450,7 @@ class PlotServer(ThreadingHTTPServer):
 
 
 IDLE, READING, ANSWERING, SENDING = "idle", "reading", "answering", "sending"
+OURS_CROWD = "this user"  # instead of an address that others have crowded
 
 
 @dataclass(eq=False)
@@ -438,9 +461,11 @@ class Place:
     address: str
     state: str = IDLE
     since: float = field(default_factory=time.monotonic)
+    is_known: bool = False  # has it been given an answer, and no refusal?
 
     def __post_init__(self) -> None:
         self.accepted = self.socket  # with TLS, another object takes its place
+        self.crowd = self.address
 
     def become(self, state: str) -> None:
         self.state, self.since = state, time.monotonic()
@@ -452,7 +477,7 @@ class Place:
             import termios
 
             return bool(struct.unpack("i", fcntl.ioctl(self.socket, termios.TIOCOUTQ, bytes(4)))[0])
-        except (ImportError, OSError):  # Windows; closed by now
+        except (ImportError, OSError, ValueError):  # Windows; closed by now
             return False
 
     def drop(self) -> None:
@@ -473,23 +498,26 @@ class Places:
         self.closed = False
         self.lock = threading.Lock()
 
-    def enter(self, place: Place) -> bool:
+    def enter(self, place: Place, is_ours: Callable[[], bool] = lambda: False) -> bool:
         """Take a place; where none is free, from who makes least use of it. False where there is none to be had.
 
-        Whoever has all the places of one address gives up one where nothing has been asked since the last answer.
-        Where all are taken, the address with most of them loses the one that has been waited for longest.
+        Whoever has all the places of one address gives up one where nothing has been asked since the last answer; but
+        no other user of this machine takes ours. Where all are taken, whoever has never been let in gives way, then
+        the address with most of them: of these the one that has been waited for longest.
         """
+        if self.is_crowded(place) and len(self.crowds.get(OURS_CROWD, ())) < self.each and is_ours():
+            place.crowd = OURS_CROWD
         with self.lock:
-            crowd = self.crowds.get(place.address, set())
-            victim = None
-            if len(crowd) >= self.each and place.address not in self.proxies:
-                victim = longest(crowd, IDLE)
+            if self.is_crowded(place):
+                victim = longest(self.crowds[place.crowd], IDLE)
                 victim = None if victim and victim.is_unread() else victim  # it would come again, and not read that
             elif sum(map(len, self.crowds.values())) < self.most:
                 self.add(place)
                 return True
             else:
-                victim = longest(max(self.crowds.values(), key=len), IDLE, READING, SENDING)
+                strangers = [each for crowd in self.crowds.values() for each in crowd if not each.is_known]
+                crowd = max(self.crowds.values(), key=len)
+                victim = longest(strangers, IDLE, READING, SENDING) or longest(crowd, IDLE, READING, SENDING)
             if victim:
                 self.remove(victim)
                 self.add(place)
@@ -497,15 +525,18 @@ class Places:
             victim.drop()
         return victim is not None
 
+    def is_crowded(self, place: Place) -> bool:
+        return len(self.crowds.get(place.crowd, ())) >= self.each and place.address not in self.proxies
+
     def add(self, place: Place) -> None:
         self.held[place.accepted] = place
-        self.crowds.setdefault(place.address, set()).add(place)
+        self.crowds.setdefault(place.crowd, set()).add(place)
 
     def remove(self, place: Place) -> None:
-        crowd = self.crowds.get(place.address, set())
+        crowd = self.crowds.get(place.crowd, set())
         crowd.discard(place)
         if not crowd:
-            self.crowds.pop(place.address, None)
+            self.crowds.pop(place.crowd, None)
 
     def leave(self, place: Place, closed: bool = False) -> None:
         """Count a connection no more: it is a stream from now on, or closed."""
@@ -534,16 +565,6 @@ class Places:
 def longest(places: Iterable[Place], *states: str) -> Place | None:
     """The place that has been in one of these states for longest."""
     return min((place for place in places if place.state in states), key=lambda place: place.since, default=None)
-
-
-def handshaken(plain: socket.socket, tls: ssl.SSLContext) -> ssl.SSLSocket:
-    """A connection after its TLS handshake, for which it has as long as for a header. Raises OSError."""
-    plain.settimeout(HEADER_SECONDS)
-    first = plain.recv(1, socket.MSG_PEEK)
-    if first and first != TLS_HANDSHAKE:
-        plain.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n" + ONLY_TLS)
-        raise ConnectionAbortedError
-    return tls.wrap_socket(plain, server_side=True)
 
 
 def descriptors_left(spare: int = 100) -> int:
@@ -598,12 +619,11 @@ def wsgi_application(
 # 2 Messages: plain values, no I/O.
 
 HEADER_END = b"\r\n\r\n"
-TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+HTTP_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 TARGET = re.compile(r"[!\"$-~]+")  # visible ASCII but "#"; browsers send some that RFC 3986 forbids
 FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 NO_LINES = re.compile(rb"(?<!\r)\n|\r[^\n]|\0")  # RFC 9112, 2.2: what other servers may take for a line's end
 TLS_HANDSHAKE = b"\x16"  # the first byte of a TLS connection
-ONLY_TLS = b"This is HTTPS: the address begins with https://\n"
 
 
 class HTTPError(Exception):
@@ -722,7 +742,7 @@ def check_beginning(received: bytes, seen: int = 0) -> None:
     end = received.find(HEADER_END, max(0, seen - len(HEADER_END)))
     if NO_LINES.search(received, max(0, seen - 1), end if end >= 0 else len(received)):
         raise HTTPError(400, "The request has a line that does not end with CR and LF.")
-    if received and not TOKEN.match(received[:1].decode("latin-1")):
+    if received and not HTTP_TOKEN.match(received[:1].decode("latin-1")):
         raise HTTPError(400, "The request line is malformed.")
     length = received.find(b"\r\n")
     is_too_long = length < 0 and len(received.removesuffix(b"\r")) > LINE_BYTES
@@ -735,7 +755,7 @@ def request_line(line: str) -> tuple[str, str, str]:
     if len(line) > LINE_BYTES:
         raise HTTPError(414, f"The address is longer than {LINE_BYTES:,} bytes.")
     method, target, version = [*line.split(" "), "", ""][:3]
-    if line.count(" ") != 2 or not TOKEN.fullmatch(method) or not TARGET.fullmatch(target):
+    if line.count(" ") != 2 or not HTTP_TOKEN.fullmatch(method) or not TARGET.fullmatch(target):
         raise HTTPError(400, "The request line is malformed.")
     if version not in ("HTTP/1.0", "HTTP/1.1"):
         raise HTTPError(505, "Only HTTP/1.0 and HTTP/1.1 are spoken here.")
@@ -758,7 +778,7 @@ def header_fields_of(lines: list[str]) -> dict[str, str]:
     headers: dict[str, str] = {}
     for line in lines:
         name, colon, value = line.partition(":")
-        if not colon or not TOKEN.fullmatch(name) or not FIELD_VALUE.fullmatch(value):
+        if not colon or not HTTP_TOKEN.fullmatch(name) or not FIELD_VALUE.fullmatch(value):
             raise HTTPError(400, "A header field is malformed.")
         name, value = name.lower(), value.strip(" \t")
         if name in headers and name in ("host", "content-length", "transfer-encoding", "authorization"):
@@ -769,7 +789,7 @@ def header_fields_of(lines: list[str]) -> dict[str, str]:
 
 def header_line(name: str, value: str) -> str:
     """A header field as it is sent; raises ValueError for one that could be taken for two."""
-    if not TOKEN.fullmatch(name) or not FIELD_VALUE.fullmatch(value):
+    if not HTTP_TOKEN.fullmatch(name) or not FIELD_VALUE.fullmatch(value):
         raise ValueError(f"{name!r}: {value!r} is no header field")
     return f"{name}: {value}"
 
@@ -1018,7 +1038,7 @@ class Application:
         if headers and request.has(headers["ETag"]):
             return self.unchanged(request, headers["ETag"])
         page = self.pages.get(headers.get("ETag", "")) or Response.html(plot_page(asked, showing, request.root))
-        if headers:
+        if headers and len(page.body) < PAGE_BYTES_KEPT:  # type: ignore[arg-type]
             self.pages = {headers["ETag"]: page, **dict(itertools.islice(self.pages.items(), PAGES_KEPT - 1))}
         if drawing is None or drawing.status == 200:
             return replace(page, headers=headers)
@@ -2014,7 +2034,9 @@ class Studio:
             except concurrent.futures.TimeoutError:
                 return None, flight.started
             except concurrent.futures.CancelledError:
-                return Drawing(status=503, error="plotsrv is shutting down."), None
+                if not (self.renderer.closed or asker.left()):  # somebody else has left just then
+                    continue
+                return Drawing(status=503, error="plotsrv is shutting down, or nobody waits any more."), None
             if flight.started >= asked_at or drawing.volatile or self.cache.fresh(key, version):
                 return drawing, None  # else it was begun before we asked, and its inputs have changed since
 
@@ -2266,7 +2288,7 @@ class Renderer:
                 return flight
             if self.closed:
                 raise QueueFull("plotsrv is shutting down.")
-            theirs = sum(flight.client == client for flight in self.flights.values()) if client else 0
+            theirs = sum(flight.client == client for flight in [*self.flights.values()]) if client else 0
             for waiting, most in ((len(self.flights), QUEUED_DRAWINGS), (theirs, QUEUED_EACH)):
                 if job.task == "draw" and waiting >= most:
                     raise QueueFull(f"{most} drawings are waiting already. Try again in a moment.")
@@ -2325,7 +2347,7 @@ class Renderer:
         process = self.take(job)
         try:
             return process.ask(job, self.timeout, self.excess)
-        except RenderFailure:
+        except BaseException:
             process.alive = False
             raise
         finally:
@@ -2413,11 +2435,11 @@ class RenderProcess:
         self.seconds = self.longest = 0.0  # of all the drawings; of one
         self.jobs, their_jobs = PROCESSES.Pipe()
         self.output, their_output = PROCESSES.Pipe(duplex=False)
-        arguments = (their_jobs, their_output, environment_for_plots())
-        self.process = PROCESSES.Process(  # type: ignore[attr-defined]
-            target=work_off, args=arguments, name="plotsrv render process"
-        )
         with STARTING, main_module_hidden():
+            arguments = (their_jobs, their_output, environment_for_plots())
+            self.process = PROCESSES.Process(  # type: ignore[attr-defined]
+                target=work_off, args=arguments, name="plotsrv render process"
+            )
             self.start()
         their_jobs.close()
         their_output.close()
@@ -2439,7 +2461,7 @@ class RenderProcess:
 
     def ask(self, job: Job, seconds: float, excess: Callable[[RenderProcess], str] = lambda process: "") -> Any:
         """The answer to a job. Raises RenderFailure where none comes within `seconds`, or the plot has an excess."""
-        began = time.monotonic()
+        began = looked = time.monotonic()
         deadline = began + seconds
         printed = Printed(self.output)
         begun = False
@@ -2454,7 +2476,7 @@ class RenderProcess:
             if self.jobs in ready:
                 try:
                     answer = self.jobs.recv()
-                except (EOFError, OSError, pickle.UnpicklingError):  # a plot can spoil its end of the pipe
+                except Exception:  # the end of the pipe, or a plot has written into it what is no answer
                     raise self.death(begun, printed.drained()) from None
                 if answer is not None:
                     self.done(job, time.monotonic() - began, spent=answer[1])
@@ -2466,8 +2488,10 @@ class RenderProcess:
                 self.tell_where_it_hangs(printed)
                 message = f"Not done within {seconds:g} s, so it was ended. --timeout SECONDS allows more."
                 raise RenderFailure(504, message, printed.drained())
-            if time.monotonic() - began > WATCH_SECONDS and (reason := excess(self)):
-                raise RenderFailure(500, reason, printed.drained())
+            if time.monotonic() - looked > WATCH_SECONDS:
+                if reason := excess(self):
+                    raise RenderFailure(500, reason, printed.drained())
+                looked = time.monotonic()
 
     def done(self, job: Job, seconds: float, spent: bool) -> None:
         """Count a drawing; what the plot has left behind may be such that the process must draw no other."""
@@ -2482,13 +2506,14 @@ class RenderProcess:
     def look(self, exactly: bool = False) -> None:
         """See how large the process is, with its children; exactly, what they share with others is divided."""
         tree = [self.process.pid or 0, *descendants(self.process.pid or 0)]
-        self.processes, self.resident = len(tree), sum(map(proportional_bytes if exactly else resident_bytes, tree))
+        sizes = list(map(proportional_bytes if exactly else resident_bytes, tree))
+        self.processes, self.resident = sum(map(bool, sizes)), sum(sizes)  # one that has ended holds nothing
 
     @property
     def is_worn(self) -> bool:
         """Has it drawn so often, or grown so much, that a new one is better? Warming that up costs 1 % at most."""
         is_old = self.drawings >= DRAWINGS_EACH and self.seconds >= 100 * self.longest
-        return is_old or self.resident > 2 * self.settled + GROWTH_BYTES
+        return is_old or (self.drawings > 2 and self.resident > 2 * self.settled + GROWTH_BYTES)
 
     def death(self, begun: bool, output: str) -> RenderFailure:
         """What became of a process that ended in the middle of a job."""
@@ -2524,7 +2549,7 @@ class RenderProcess:
         """End the process and all that it started."""
         self.alive = False
         if self.process.pid:
-            offspring = descendants(self.process.pid)  # some may have left the group
+            offspring = [] if self.is_dead() else descendants(self.process.pid)  # some may have left the group
             with contextlib.suppress(OSError, AttributeError):  # gone already; no process groups on Windows
                 os.killpg(self.process.pid, signal.SIGKILL)
             kill_all(offspring)
@@ -2583,14 +2608,14 @@ def machine_bytes() -> float:
 
 def environment_for_plots() -> dict[str, str]:
     """The environment without our secret: a plot might show it."""
-    return {name: value for name, value in os.environ.items() if name != SECRET}
+    return {name: value for name, value in os.environ.items() if name != TOKEN_VARIABLE}
 
 
 def tell_libc(function: str, *arguments: int) -> None:
     """Call a function of the C library's that Python does not offer, where it is there."""
-    import ctypes
+    with contextlib.suppress(ImportError, AttributeError, OSError, TypeError):
+        import ctypes
 
-    with contextlib.suppress(AttributeError, OSError, TypeError):
         getattr(ctypes.CDLL(None), function)(*arguments)
 
 
@@ -2655,10 +2680,10 @@ def start_forkserver() -> None:
     Path(folder, "plotsrv_preload.py").write_text(LOAD + "plotsrv.preload()\n", encoding="utf-8")
     ours = {"PYTHONPATH": os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH")]))}
     ours |= {"PYTHONSAFEPATH": "1", "MPLBACKEND": "agg"}
-    before = {name: os.environ.get(name) for name in (*ours, SECRET)}
+    before = {name: os.environ.get(name) for name in (*ours, TOKEN_VARIABLE)}
     PROCESSES.set_forkserver_preload(["plotsrv_preload"])
     os.environ.update(ours)
-    os.environ.pop(SECRET, None)
+    os.environ.pop(TOKEN_VARIABLE, None)
     try:
         forkserver.ensure_running()
     finally:
@@ -3041,11 +3066,13 @@ class Purity:
     modules: int = 0  # that were loaded when the following was seen
     functions: dict[str, int] = field(default_factory=dict)  # of matplotlib's, by module, as one number
     files: int = 0  # open, before the first drawing
+    threads: frozenset[int] = frozenset()  # that there were before the drawing
     looks: collections.Counter = field(default_factory=collections.Counter)  # by plot
 
     def begin(self) -> None:
         """See what matplotlib is like after the user's modules were imported: what these change in it is meant."""
         self.files = self.files or open_files()
+        self.threads = frozenset(sys._current_frames())
         if len(sys.modules) != self.modules:
             self.modules, self.functions = len(sys.modules), matplotlibs_functions()
 
@@ -3060,8 +3087,9 @@ class Purity:
         now = matplotlibs_functions() if self.looks[plot.path] <= 2 else {}
         if any(now.get(name, functions) != functions for name, functions in self.functions.items()):
             return True
-        ours = threading.get_ident()
-        return any(runs_users_code(frame) for ident, frame in sys._current_frames().items() if ident != ours)
+        return any(
+            runs_users_code(frame) for ident, frame in sys._current_frames().items() if ident not in self.threads
+        )
 
 
 PURITY = Purity()
@@ -5598,7 +5626,7 @@ def check_pixels(width: float, height: float) -> None:
 
 FORWARDED = ("forwarded", "x-forwarded-", "x-real-ip", "via")  # how a proxy's header fields begin
 PREFIX_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")  # and nothing that could be taken for another host
-REFUSALS = (401, 403, 421)  # what is told in the log
+REFUSALS = (401, 403, 421)  # what is told in the log, besides a full house
 NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, NO_COOKIE = 4, 20, 1, 0xFFFFFFFF  # as in Linux's headers
 FOLLOW = "Start plotsrv with the folder as an argument to allow it: python plotsrv.py FOLDER"
 
@@ -5615,6 +5643,8 @@ def is_owner(client: tuple, server: tuple) -> bool:
         return True
     try:
         uid = uid_by_netlink(client, server)
+        if uid is None and "." in client[0]:  # an IPv6 socket, as Java opens them for IPv4 too
+            uid = uid_by_netlink(*((f"::ffff:{host}", port) for host, port in (client, server)))
     except (OSError, struct.error):  # a container may be without it
         uid = uid_by_table(proc_address(client), proc_address(server))
     return uid == os.getuid() and uid != overflow_uid()
@@ -5689,7 +5719,7 @@ class Access:
 
     def __post_init__(self) -> None:
         self.log = Log(self.token)
-        self.trusted = frozenset(str(ipaddress.ip_address(each)) for each in names_in(self.proxies))
+        self.trusted = frozenset(plain_address((each, 0))[0] for each in names_in(self.proxies))
 
     @property
     def asks_everybody(self) -> bool:
@@ -5697,16 +5727,18 @@ class Access:
         return self.everybody or not is_loopback(self.address)
 
     def behind_proxy(self, request: Request) -> Request:
-        """The request as the client sent it, where it came through a proxy that we trust; else as it is."""
+        """The request as the client sent it, where it came through a proxy that we trust; else as it is.
+
+        Whatever the client may have written into these fields itself is harmless. X-Forwarded-Host would not be.
+        """
         if request.client not in self.trusted:
             return request
-        told = {name: value.rpartition(",")[2].strip() for name, value in request.headers.items()}  # the last is its own
-        client, prefix = told.get("x-forwarded-for", ""), told.get("x-forwarded-prefix", "")
+        own = {name: value.rpartition(",")[2].strip() for name, value in request.headers.items()}  # the last values
+        client, prefix = own.get("x-forwarded-for", ""), own.get("x-forwarded-prefix", "")
         return replace(
             request,
-            headers={**request.headers, "host": told.get("x-forwarded-host") or request.headers.get("host", "")},
             client=client if is_address(client) else request.client,
-            secure=request.secure or told.get("x-forwarded-proto") == "https",
+            secure=request.secure or own.get("x-forwarded-proto") == "https",
             prefix=prefix if PREFIX_PATH.fullmatch(prefix) else "",
         )
 
@@ -5802,27 +5834,39 @@ def is_address(text: str) -> bool:
 def kept_token() -> str:
     """The token: PLOTSRV_TOKEN, or 192 random bits in a file that only the user can read: it outlives a restart.
 
-    Raises PermissionError where PLOTSRV_TOKEN is none: what looks the same in each URL and page can be kept out of logs.
+    Raises PermissionError where PLOTSRV_TOKEN is too short, or has characters that URLs and pages write differently.
     """
-    if token := os.environ.get(SECRET, ""):
+    if token := os.environ.get(TOKEN_VARIABLE, ""):
         if not re.fullmatch(TOKEN_PATTERN, token):
-            told = f"it needs {TOKEN_CHARACTERS} characters at least, and of them only letters, digits, and - . _ ~"
-            raise PermissionError(f"{SECRET} could be guessed, or could not be hidden in logs and pages: {told}")
+            needs = f"{TOKEN_CHARACTERS} characters at least, and only letters, digits, and - . _ ~"
+            raise PermissionError(f"{TOKEN_VARIABLE} could be guessed, or show in a log: it needs {needs}")
         return token
-    folder = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "plotsrv"
-    file, token = folder / "token", secrets.token_urlsafe(24)
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with os.fdopen(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as new:
-            new.write(token)
-    except FileExistsError:
-        with contextlib.suppress(OSError):
+    file, token = token_file(), secrets.token_urlsafe(24)
+    with contextlib.suppress(OSError):  # a read-only home: the token lasts as long as this server
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if file.exists():
             file.chmod(0o600)  # which fails where it is another user's, who would know the token
-            kept = file.read_text(encoding="utf-8", errors="replace").strip()
-            return kept if re.fullmatch(TOKEN_PATTERN, kept) and is_ours(file) else token
-    except OSError:
-        pass  # a read-only home: the token lasts as long as this server
+            if kept := token_in(file):
+                return kept
+            file.unlink()  # it was never finished
+        new = file.with_name(f"token-{os.getpid()}")  # two servers may start at once: the first has its way, as a whole
+        with os.fdopen(os.open(new, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w") as opened:
+            opened.write(token)
+        with contextlib.suppress(FileExistsError):
+            os.link(new, file)
+        new.unlink()
+        return token_in(file) or token
     return token
+
+
+def token_in(file: Path) -> str:
+    """The token that a file of our own holds; nothing where it holds none."""
+    kept = file.read_text(encoding="utf-8", errors="replace").strip()
+    return kept if is_ours(file) and re.fullmatch(TOKEN_PATTERN, kept) else ""
+
+
+def token_file() -> Path:
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "plotsrv" / "token"
 
 
 def is_ours(file: Path) -> bool:
@@ -6032,7 +6076,7 @@ def serve(
         if check:
             return tell_policy(application, tls is not None)
         server = listening(address, port, application, tls)
-        access.port = server.server_port
+        application.gallery.refresh(wait=0)  # start importing before the first request asks for it
         announce(server)
         if not (no_browser or access.asks_everybody) and has_display():
             webbrowser.open(url_of(server))
@@ -6060,8 +6104,9 @@ def wrong_option(
         return f"--timeout: {timeout:g} is no number of seconds above 0"
     if not 0 <= memory < float("inf"):
         return f"--memory: {memory:g} is no number of GB"
+    address = "127.0.0.1" if address == "localhost" else address
     for option, name in (("address", address), *(("trusted-proxy", name) for name in names_in(trusted_proxy))):
-        if name != "localhost" and not is_address(name):
+        if not is_address(name):
             return f"--{option}: {name} is no IP address"
     return ""
 
@@ -6072,6 +6117,8 @@ def tls_context(cert: str, key: str) -> ssl.SSLContext | None:
         if key:
             raise OSError("--key: a certificate belongs to it, with --cert FILE")
         return None
+    import ssl
+
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
@@ -6127,7 +6174,6 @@ def run(server: PlotServer, ending: Ending) -> int:
     ending.at_once = False  # an exception in the middle of anything could be lost
     tell_libc("mallopt", -8, 1)  # M_ARENA_MAX: an arena for each thread would double our memory in an hour
     tell_libc("malloc_trim", 0)  # what is free since the start: 6 MB where our bytecode could not be cached
-    server.application.gallery.refresh(wait=0)  # start importing before the first request asks for it
     try:
         server.serve_forever(poll_interval=POLL_SIGNALS_SECONDS)
     except KeyboardInterrupt:
@@ -6144,17 +6190,18 @@ def tell_policy(application: Application, tls: bool) -> int:
     names = ["localhost", "*.localhost", "loopback addresses", *names_in(access.allow_host)]
     names += [] if is_loopback(access.address) else [access.address]
     names += ["every IP address", socket.gethostname()] if access.address in ("0.0.0.0", "::") else []
-    seconds = f"header {HEADER_SECONDS:g} s, idle {IDLE_SECONDS:g} s, {CHUNK_BYTES // 1024} KiB sent in {SEND_SECONDS:g} s"
+    sending = f"{CHUNK_BYTES // 1024} KiB sent in {SEND_SECONDS:g} s"
+    places = f"{min(CONNECTIONS, descriptors_left())} in all, {CONNECTIONS_EACH} for each address"
     rows = {
         "address": f"{access.address}, port {access.port}, {'HTTPS (TLS 1.2 or newer)' if tls else 'HTTP'}",
         "clients": "everybody needs the token" if access.everybody else who,
-        "token": f"from {SECRET}" if os.environ.get(SECRET) else "kept in a file that only this user can read",
+        "token": f"from {TOKEN_VARIABLE}" if os.environ.get(TOKEN_VARIABLE) else f"in {token_file()}",
         "names": ", ".join(names),
         "embedding": access.embedder or "nobody",
         "proxies": ", ".join(sorted(access.trusted)) or "none is believed",
         "requests": "GET and HEAD, without a body",
-        "connections": f"{CONNECTIONS} in all, {CONNECTIONS_EACH} for each address, besides {STREAMS_IN_ALL} live pictures",
-        "time limits": seconds,
+        "connections": f"{places}, besides {STREAMS_IN_ALL} live pictures",
+        "time limits": f"header {HEADER_SECONDS:g} s, idle {IDLE_SECONDS:g} s, {sending}",
         "data": ", ".join(application.studio.folders.folders) + "; no hidden files, no links that lead out",
         "plots": ", ".join(root.path for root in application.gallery.roots),
         "drawings": f"{renderer.timeout:g} s each, {QUEUED_DRAWINGS} waiting, {QUEUED_EACH} of one address",
@@ -6256,7 +6303,7 @@ def main(
     workers: ("render processes at most", "option", "w", int, None, "N") = 2,
     timeout: ("for one drawing", "option", "T", float, None, "SECONDS") = TIMEOUT_SECONDS,
     memory: ("for all drawings together (default: half of the machine's)", "option", "m", float, None, "GB") = 0,
-    trusted_proxy: ("a proxy whose X-Forwarded fields count; several with commas", "option", "x", str, None, "ADDRESS") = "",
+    trusted_proxy: ("proxies whose X-Forwarded fields count, with commas", "option", "x", str, None, "ADDRESS") = "",
     cert: ("a certificate, for HTTPS", "option", "c", str, None, "FILE") = "",
     key: ("its key, where that is in a file of its own", "option", "k", str, None, "FILE") = "",
     check: ("print the policy in force, and end", "flag", "C") = False,

@@ -437,6 +437,19 @@ def test_a_loopback_connection_over_ipv6_has_an_owner_too(connection):
 
 
 @linux
+def test_a_client_may_speak_ipv4_by_an_ipv6_socket():
+    """As Java's do; it is the same user all the same."""
+    with socket.create_server(("127.0.0.1", 0)) as listening, socket.socket(socket.AF_INET6) as client:
+        try:
+            client.connect(("::ffff:127.0.0.1", listening.getsockname()[1]))
+        except OSError:
+            pytest.skip("no IPv6 here")
+        accepted, address = listening.accept()
+        with accepted:
+            assert plotsrv.is_owner(address, accepted.getsockname())
+
+
+@linux
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
 def test_another_user_of_the_machine_is_not_the_owner(connection):
     """The connection of another uid, on the same loopback, needs a token."""

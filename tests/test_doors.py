@@ -397,8 +397,36 @@ def test_an_address_at_its_limit_gets_no_more_while_it_is_served(state):
 def test_where_all_places_are_taken_the_most_crowded_address_loses_one():
     """A neighbour who takes all that can be had locks nobody out."""
     places, taken = places_with(5, 3, "mine", "a", "b", "b", "b", state=plotsrv.READING)
+    for place in taken:
+        place.is_known = True
     assert places.enter(plotsrv.Place(Socket(), "mine"))
     assert [place.address for place in taken if place.state == "dropped"] == ["b"]
+
+
+def test_no_other_user_of_this_machine_takes_our_places():
+    """All of them come from 127.0.0.1: where that is crowded, the user who runs plotsrv is told apart."""
+    places, _ = places_with(9, 2, "127.0.0.1", "127.0.0.1", state=plotsrv.READING)
+    assert not places.enter(plotsrv.Place(Socket(), "127.0.0.1"))
+    assert places.enter(plotsrv.Place(Socket(), "127.0.0.1"), lambda: True)
+
+
+def test_who_has_never_been_let_in_gives_way_first():
+    """A crowd of strangers, one from each address, pushes nobody out who has been given a page."""
+    places, taken = places_with(4, 4, "mine", "mine", "a", "b", state=plotsrv.SENDING)
+    for place in taken[:2]:
+        place.is_known = True
+    assert places.enter(plotsrv.Place(Socket(), "c"))
+    assert [place.address for place in taken if place.state == "dropped"] == ["a"]
+
+
+def test_a_socket_that_is_closed_by_now_has_nothing_unread():
+    """The accepting thread may ask just then."""
+    ours, theirs = socket.socketpair()
+    place = plotsrv.Place(ours, "a")
+    assert not place.is_unread()
+    for end in (ours, theirs):
+        end.close()
+    assert not place.is_unread()
 
 
 def test_a_trusted_proxy_has_no_limit_of_its_own():

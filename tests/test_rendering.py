@@ -61,7 +61,6 @@ def figure():
 # those that fail
 
 def plot_raises(): raise ValueError("no such luck")
-def plot_exits(): sys.exit(7)
 def plot_leaves(): os._exit(3)
 def plot_kills_itself():
     note("killed", "called")
@@ -69,15 +68,9 @@ def plot_kills_itself():
 def plot_terminates_itself(): os.kill(os.getpid(), signal.SIGTERM)
 def plot_crashes(): ctypes.string_at(0)
 def plot_aborts(): os.abort()
-def plot_recurs(): plot_recurs()
 def plot_interrupts(): raise KeyboardInterrupt
 def plot_returns_nothing(): pass
 def plot_returns_3(): return 3
-def plot_reads_stdin(): input()
-def plot_closes_everything(): os.closerange(0, 256)
-class Unspeakable(Exception):
-    def __str__(self): raise RuntimeError("no words")
-def plot_unspeakable(): raise Unspeakable
 
 # those that never end
 
@@ -111,15 +104,8 @@ def plot_leaves_figures_open():
     for _ in range(5):
         plt.figure()
     return figure()
-def plot_changes_settings():
-    plt.rcParams.update({"lines.linewidth": 9, "savefig.dpi": 30})
-    plt.style.use("dark_background")
-    return figure()
 def plot_switches_the_backend():
     matplotlib.use("svg")
-    return figure()
-def plot_changes_folder():
-    os.chdir("/")
     return figure()
 def plot_changes_environment():
     os.environ["MOOD"] = "hostile"
@@ -323,19 +309,12 @@ def test_a_file_that_cannot_be_imported_is_described_by_its_error(folder, impati
     ("name", "message"),
     [
         ("raises", "^ValueError: no such luck$"),
-        ("exits", r"sys\.exit\(7\)"),
-        ("leaves", "died: it ended itself with exit code 3"),
         ("kills_itself", r"died: it was ended by signal 9 \(SIGKILL\)"),
         ("terminates_itself", r"died: it was ended by signal 15 \(SIGTERM\)"),
-        ("crashes", r"died: it was ended by signal 11 \(SIGSEGV\)"),
         ("aborts", r"died: it was ended by signal 6 \(SIGABRT\)"),
-        ("recurs", "^RecursionError"),
         ("interrupts", "^KeyboardInterrupt"),
         ("returns_nothing", "returned nothing and left no figure open: return the figure"),
         ("returns_3", "returned int"),
-        ("reads_stdin", "^EOFError"),
-        ("closes_everything", "died"),
-        ("unspeakable", r"^\w*\.?\w*\.?Unspeakable"),
         ("fails_in_matplotlib", r"ParseFatalException|ValueError.*nonsense"),
     ],
 )
@@ -353,9 +332,7 @@ def test_a_plot_that_fails_says_how_and_the_next_drawing_is_as_before(renderer, 
     [
         "prints_much",
         "leaves_figures_open",
-        "changes_settings",
         "switches_the_backend",
-        "changes_folder",
         "changes_environment",
         "shows",
         "starts_a_thread",
@@ -472,6 +449,7 @@ def process():
         (dict(drawings=2000, seconds=200.0, longest=2.0), True),
         (dict(resident=4 * 10**8), False),
         (dict(resident=5 * 10**8), True),
+        (dict(resident=5 * 10**8, settled=0, drawings=0), False),  # what its modules hold when they are imported
         (dict(resident=5 * 10**8, settled=4 * 10**8), False),
     ],
 )
