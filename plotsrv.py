@@ -178,6 +178,7 @@ CHUNK_BYTES = 64 * 1024
 CONNECTIONS = 512
 CONNECTIONS_EACH = 64  # for one address; a browser opens six
 STREAMS_IN_ALL = 64  # besides
+SETTLING_LOOKS = 100  # a millisecond apart
 QUEUED_DRAWINGS = 32
 QUEUED_EACH = 16  # for one address: so nobody takes all the places, and a browser's tabs may all be opened at once
 LEFT_SECONDS = 0.5  # between two looks whether who waits for a drawing is still there
@@ -395,6 +396,7 @@ class PlotServer(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         place = Place(request, plain_address(client_address)[0])
+        self.places.settle()
         if not self.places.enter(place, lambda: is_owner(client_address, request.getsockname())):
             self.turn_away(place)
             return
@@ -524,6 +526,13 @@ class Places:
         if victim:
             victim.drop()
         return victim is not None
+
+    def settle(self) -> None:
+        """Let those that were dropped end before others take their places: each has a thread for as long."""
+        for _ in range(SETTLING_LOOKS):
+            if len(self.held) <= self.most + STREAMS_IN_ALL + self.each:
+                break
+            time.sleep(0.001)
 
     def is_crowded(self, place: Place) -> bool:
         return len(self.crowds.get(place.crowd, ())) >= self.each and place.address not in self.proxies

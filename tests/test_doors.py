@@ -419,6 +419,17 @@ def test_who_has_never_been_let_in_gives_way_first():
     assert [place.address for place in taken if place.state == "dropped"] == ["a"]
 
 
+def test_nobody_new_comes_in_before_those_that_were_dropped_have_left(monkeypatch):
+    """Each has a thread until it has seen that it was dropped; but not for ever."""
+    places, taken = places_with(2, 2, "a", "b")
+    places.held |= dict.fromkeys(range(plotsrv.STREAMS_IN_ALL + places.each + 1))
+    looks = []
+    monkeypatch.setattr(plotsrv.time, "sleep", lambda seconds: looks.append(places.held.pop(len(looks))))
+    places.settle()
+    places.settle()
+    assert len(looks) == 1 and {place.accepted for place in taken} <= set(places.held)
+
+
 def test_a_socket_that_is_closed_by_now_has_nothing_unread():
     """The accepting thread may ask just then."""
     ours, theirs = socket.socketpair()
