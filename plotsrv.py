@@ -119,6 +119,7 @@ import time
 import traceback
 import types
 import typing
+import unicodedata
 import urllib.parse
 import warnings
 import webbrowser
@@ -5098,9 +5099,10 @@ class InputRecorder:
     def reached(self, *arguments: Any) -> None:
         """Another machine, by its name or address: among the arguments, or in a tuple of theirs."""
         self.unforeseeable()
-        words = {word for text in self.sent if has_separator(text) for word in hosts_in(text)} - {""}
+        texts = [spelling for text in self.sent if has_separator(text) for spelling in spellings(text)]
         parts = [part for each in arguments for part in (each if isinstance(each, tuple) else (each,))]
-        if not words.isdisjoint(os.fsdecode(part).casefold() for part in parts if isinstance(part, (str, bytes))):
+        names = [os.fsdecode(part).casefold() for part in parts if isinstance(part, (str, bytes)) and part]
+        if any(name in text for name in names for text in texts):
             raise Refused(errno.EACCES, f"An address that the browser sent is not reached. {FOLLOW}")
 
     def refuse(self, path: Any, named: str) -> None:
@@ -5221,10 +5223,11 @@ def has_separator(text: str) -> bool:
     return text == ".." or bool(re.search(r"[/\\]", text))
 
 
-def hosts_in(text: str) -> Iterator[str]:
-    """What a library might take for the name or the address of a host in a text."""
-    for word in re.split(r"[/\\@\s]", text.casefold()):
-        yield from (word, re.sub(r":\d*$", "", word).strip("[]"), *word.split(":"))
+def spellings(text: str) -> Iterator[str]:
+    """What libraries make of a text before they look for a host in it."""
+    for spelling in (text, urllib.parse.unquote(text)):
+        yield spelling.casefold()
+        yield unicodedata.normalize("NFKC", spelling).casefold()
 
 
 RECORDER = InputRecorder()

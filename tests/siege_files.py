@@ -383,7 +383,8 @@ def outbound(bench: Bench, every: int = 1) -> Iterator[Row]:
     (top / "hook" / "sitecustomize.py").write_text(LISTENING_HOOK.format(notes=str(notes)))
     with canary_servers() as (canary_port, came):
         host = f"127.0.0.1:{canary_port}"
-        texts = [*addresses(data, host), host, f"{host}/x.csv", f"u@{host}/x", f"localhost:{canary_port}/x"]
+        # Not the host alone: a text without a separator is what a plot asks for that connects by itself (DESIGN.md, 7).
+        texts = [*addresses(data, host), f"{host}/x.csv", f"u@{host}/x", f"localhost:{canary_port}/x"]
         texts += [f"2130706433:{canary_port}/x", f"0x7f.1:{canary_port}/x", f"127.1:{canary_port}/x.csv"]
         texts += [f"{scheme}://canary.invalid/x.csv" for scheme in SCHEMES]
         places = (*PATHS, *TEXTS, *PAGES, *OUTWARD)
