@@ -43,7 +43,7 @@ run: $(RUNTIME) ## Serve this folder's plots and open the browser (ARGS: plotsrv
 	@$(IN_VENV) plotsrv.py $(ARGS)
 
 test: $(TEST) ## Run every test (ARGS: pytest's options).
-	@$(IN_VENV) -m pytest -q -n auto --dist loadfile $(ARGS)
+	@$(IN_VENV) -m pytest -q -n 3 --dist loadfile $(ARGS) # many wait for processes: two cores have room for three
 
 check: test $(DEV) ## Run the tests, ruff and mypy.
 	@$(IN_VENV) -m ruff check .

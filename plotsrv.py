@@ -2459,9 +2459,9 @@ class RenderProcess:
 
     def start(self) -> None:
         for pause in (0.02, 0.1, 0.5):
-            start_forkserver()
             try:
-                self.process.start()
+                with forkserver_running():
+                    self.process.start()
             except (ConnectionError, FileNotFoundError, EOFError):  # the forkserver has died, or its socket is gone
                 stop_forkserver()
                 time.sleep(pause)
@@ -2674,14 +2674,17 @@ def main_module_hidden() -> Iterator[None]:
         main.__spec__ = spec
 
 
-def start_forkserver() -> None:
+@contextlib.contextmanager
+def forkserver_running() -> Iterator[None]:
     """Start multiprocessing's forkserver where it is not running: it loads matplotlib and pandas once for all.
 
-    It is given the name of a module to load first, and finds it by PYTHONPATH: Python 3.11 hands it no sys.path. So
-    that nothing else is found there, that module stands in a folder of its own. `work_off` puts the environment right
-    again in each render process.
+    Where it dies in the meantime, multiprocessing starts it again by itself, and that must be the same one. It is
+    given the name of a module to load first, and finds it by PYTHONPATH: Python 3.11 hands it no sys.path. So that
+    nothing else is found there, that module stands in a folder of its own. `work_off` puts the environment right again
+    in each render process.
     """
     if PROCESSES.get_start_method() != "forkserver":
+        yield
         return
     from multiprocessing import forkserver, util
 
@@ -2696,6 +2699,7 @@ def start_forkserver() -> None:
     os.environ.pop(TOKEN_VARIABLE, None)
     try:
         forkserver.ensure_running()
+        yield
     finally:
         os.environ.update({name: value for name, value in before.items() if value is not None})
         for name in [name for name, value in before.items() if value is None]:
@@ -5912,7 +5916,8 @@ class Log:
         scrubbed = (line.replace(self.secret, "[token]") if self.secret else line for line in lines)
         plain = [ascii(line)[1:-1][:LINE_CHARACTERS] for line in scrubbed]
         with contextlib.suppress(OSError, ValueError):  # the terminal may be gone
-            print("plotsrv: " + "\n  ".join(plain), file=sys.stderr, flush=True)
+            sys.stderr.write("plotsrv: " + "\n  ".join(plain) + "\n")  # in one piece: others may write as well
+            sys.stderr.flush()
 
 
 HIDDEN = re.compile(r"[/\\]\.")  # in a resolved path, which has no parts . and ..
@@ -6338,8 +6343,8 @@ def command_line() -> int:
     """Run `main` with the options of the command line, which plac reads from its annotations."""
     try:
         Ending()
-        with contextlib.suppress(OSError):  # where a drawing fails for the same reason, it tells which
-            start_forkserver()  # matplotlib loads while the options are read
+        with contextlib.suppress(OSError), forkserver_running():  # a drawing that fails for the same reason tells which
+            pass  # matplotlib loads while the options are read
         sys.argv[0] = os.path.basename(__file__)
         try:
             import plac_core as plac  # plac without its shells and windows: 3 MB and 50 ms less

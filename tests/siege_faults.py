@@ -302,7 +302,7 @@ def hostile(bench: Bench, names: Sequence[str] = (), baseline_seconds: float = 1
         answers = neighbour.answers
         said = process.said
         send(process.pid, signal.SIGTERM)
-        orphans += len(eventually(lambda: not marked(process.mark), EXIT_SECONDS) and [] or marked(process.mark))
+        orphans += len((eventually(lambda: not marked(process.mark), EXIT_SECONDS) and []) or marked(process.mark))
     for line in wrong:
         print(f"  {line}")
     different = Counter((each.status, fingerprint(each)) for each in answers if fingerprint(each) != fingerprint(first))

@@ -240,7 +240,7 @@ def raced_folder(top: Path) -> tuple[Path, list[str]]:
     (data / "folder").mkdir(parents=True)
     aside.mkdir()
     (outside / "folder").mkdir(parents=True)
-    for folder, text, loss in ((data, GOOD, 0.5), (outside, CANARY, float(98765.4375))):
+    for folder, text, loss in ((data, GOOD, 0.5), (outside, CANARY, 98765.4375)):
         (folder / "flip.csv").write_text(text)
         (folder / "folder" / "log.csv").write_text(text)
         (folder / "flip.txt").write_text(f"1 {loss}\n2 {loss}\n")

@@ -10,6 +10,7 @@ import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
+from pathlib import Path
 
 import pytest
 import siege_http
@@ -227,7 +228,11 @@ def test_two_clients_at_once_each_get_their_own_page(trusted):
         assert [each for found in wrong for each in found] == []
 
 
-def test_the_trial_of_hostile_pairs_finds_what_http_server_gets_wrong(tmp_path):
+def test_the_trial_of_hostile_pairs_finds_what_http_server_gets_wrong(tmp_path, untrusted, monkeypatch):
     """H3, scorecard 6 (10,000 pairs in the siege): no wrong body, but some where http.server itself is behind."""
+    server = untrusted.server
+    running = server.port, server.popen, Path(f"/proc/self/fd/{server.printed.fileno()}")
+    monkeypatch.setattr(siege_http, "besieged", lambda bench: contextlib.nullcontext(running))
+    monkeypatch.setattr(siege_http, "FORM", "/mine/log/form?file_path={}")
     rows = list(siege_http.TRIALS["nginx"](Bench(tmp_path), pairs=40, control=40))
     assert [row.what for row in rows if row.bar and not row.is_met] == []
