@@ -5105,8 +5105,8 @@ class InputRecorder:
         self.unforeseeable()
         texts = [spelling for text in self.sent if has_separator(text) for spelling in spellings(text)]
         parts = [part for each in arguments for part in (each if isinstance(each, tuple) else (each,))]
-        names = [os.fsdecode(part).casefold() for part in parts if isinstance(part, (str, bytes)) and part]
-        if any(name in text for name in names for text in texts):
+        names = [re.escape(os.fsdecode(part).casefold()) for part in parts if isinstance(part, (str, bytes)) and part]
+        if any(re.search(rf"(?<![\w.-]){name}(?![\w.-])", text) for name in names for text in texts):
             raise Refused(errno.EACCES, f"An address that the browser sent is not reached. {FOLLOW}")
 
     def refuse(self, path: Any, named: str) -> None:

@@ -5,6 +5,7 @@ answers are statuses in their order; `close` says that the server closes the con
 next request on the same connection must be answered. `head` stands before the status of an answer without a body.
 """
 
+import itertools
 import random
 import re
 import socket
@@ -332,7 +333,7 @@ def at_random(data: bytes) -> list[bytes]:
     """Pieces of any length, the same ones at each run."""
     places = random.Random(SEED + len(data))
     cuts = sorted({0, len(data), *(places.randrange(len(data) + 1) for _ in range(8))})
-    return [data[start:end] for start, end in zip(cuts, cuts[1:], strict=False)]
+    return [data[start:end] for start, end in itertools.pairwise(cuts)]
 
 
 CHUNKINGS: list[Callable[[bytes], list[bytes]]] = [whole, byte_by_byte, at_each_break, in_the_middle, at_random]

@@ -214,12 +214,30 @@ def table_of(test: Callable[..., None], column: str) -> list[tuple]:
     return next(mark.args[1] for mark in test.pytestmark if column in mark.args[0])  # type: ignore[attr-defined]
 
 
-OUR_HOSTS = ["localhost", "localhost:1", "localhost:65535", "LocalHost:8080", "localhost.", "LOCALHOST.", "127.0.0.1:80", "127.0.0.53", "127.255.255.254", "[::1]:1", "[0:0:0:0:0:0:0:1]", "[0:0:0:0:0:0:0:1]:80", "gpu1.localhost", "gpu1.localhost.", "gpu1.localhost:80"]
-FOREIGN_HOSTS = ["127.0.0.1.evil.example", "localhost.localdomain", "localhost.example", "ip6-localhost", "localhost#evil", "localhost?x", "localhost\\x", "localhost%2eevil", "localhost%00", "localhost%0d%0aevil", "http://localhost", "//localhost", "user:pw@localhost", "evil@127.0.0.1", "localhost:80@evil.example:80", "[::ffff:8.8.8.8]", "0", "00", "0177.0.0.1", "127.000.000.001", "127.0.0.1.1", "0x7f000001", "127.0.0.1:80:80", "löcalhost", "localhost;evil.example", "*", "10.0.0.1", "172.16.0.1", "192.168.0.1", "[fe80::1]", "[2001:db8::1]", "169.254.169.254:80", "metadata.google.internal", "router.local", "7f000001.c0a80001.rbndr.us", "make-127-0-0-1-rr.1u.ms", "localtest.me", "lvh.me", "evil.example:9999:9999", "[::1]evil.example", "[::1].evil.example", "[localhost.evil.example]", "localhost|evil", "localhost,", "localhost,localhost", "127.0.0.1,127.0.0.1", "localhost'", '"localhost"', "<localhost>", "localhost\xad", "localhost·", "localhost_", "-"] + ["a" * 300 + ".example", "localhost" + "." * 20 + "example", "localhost:123456", "localhost: 80"]
+OUR_HOSTS = """
+    localhost localhost:1 localhost:65535 LocalHost:8080 localhost. LOCALHOST. 127.0.0.1:80 127.0.0.53 127.255.255.254
+    [::1]:1 [0:0:0:0:0:0:0:1] [0:0:0:0:0:0:0:1]:80 gpu1.localhost gpu1.localhost. gpu1.localhost:80
+""".split()
+FOREIGN_HOSTS = """
+    127.0.0.1.evil.example localhost.localdomain localhost.example ip6-localhost localhost#evil localhost?x localhost\\x
+    localhost%2eevil localhost%00 localhost%0d%0aevil http://localhost //localhost user:pw@localhost evil@127.0.0.1
+    localhost:80@evil.example:80 [::ffff:8.8.8.8] 0 00 0177.0.0.1 127.000.000.001 127.0.0.1.1 0x7f000001 127.0.0.1:80:80
+    l\xf6calhost localhost;evil.example * 10.0.0.1 172.16.0.1 192.168.0.1 [fe80::1] [2001:db8::1] 169.254.169.254:80
+    metadata.google.internal router.local 7f000001.c0a80001.rbndr.us make-127-0-0-1-rr.1u.ms localtest.me lvh.me
+    evil.example:9999:9999 [::1]evil.example [::1].evil.example [localhost.evil.example] localhost|evil localhost,
+    localhost,localhost 127.0.0.1,127.0.0.1 localhost' "localhost" <localhost> localhost\xad localhost\xb7 localhost_ -
+""".split() + ["a" * 300 + ".example", "localhost" + "." * 20 + "example", "localhost:123456", "localhost: 80"]
 
-ELEMENTS = ["audio", "audioworklet", "embed", "empty", "fencedframe", "font", "frame", "iframe", "image", "json", "manifest", "object", "paintworklet", "report", "script", "serviceworker", "sharedworker", "style", "track", "video", "webidentity", "worker", "xslt"]
-FRAMES = ["embed", "fencedframe", "frame", "iframe", "object"]
-FOREIGN_ORIGINS = ["http://evil.example", "http://localhost:9999.evil.example", "http://evil.example:9999", "http://localhost:99999", "http://localhost:9999@evil.example", "http://evil.example#localhost:9999", "https://127.0.0.1:9999", "file://", "null", "chrome-extension://abc", "localhost:9999", "//localhost:9999x", "http:localhost:9999", "data:,localhost:9999", "javascript:0"]
+ELEMENTS = """
+    audio audioworklet embed empty fencedframe font frame iframe image json manifest object paintworklet report script
+    serviceworker sharedworker style track video webidentity worker xslt
+""".split()
+FRAMES = "embed fencedframe frame iframe object".split()
+FOREIGN_ORIGINS = """
+    http://evil.example http://localhost:9999.evil.example http://evil.example:9999 http://localhost:99999
+    http://localhost:9999@evil.example http://evil.example#localhost:9999 https://127.0.0.1:9999 file:// null
+    chrome-extension://abc localhost:9999 //localhost:9999x http:localhost:9999 data:,localhost:9999 javascript:0
+""".split()
 
 
 def fetched(site: str, mode: str, dest: str, **more: str) -> dict[str, str]:
@@ -431,7 +449,7 @@ def plot_columns(file_path):
     raise ValueError(f"none of {{list(pandas.read_csv(file_path))}}")
 '''
 LOG = "step,loss,{name}\n" + "".join(f"{step},{1 / (step + 1):.4f},{step * 0.01:.2f}\n" for step in range(20))
-PAGE_FIELDS = ["refresh_every", "smooth", "logx", "logy", "xlim", "ylim", "last", "theme", "width", "height", "dpi", "thin"]
+PAGE_FIELDS = "refresh_every smooth logx logy xlim ylim last theme width height dpi thin".split()
 
 
 def marked_folder(bench: Bench) -> Path:
@@ -496,7 +514,7 @@ def probes() -> Iterator[Probe]:
     ):  # fmt: skip
         yield Probe(target, shown=False)
         yield Probe(target, accept=ELEMENT, shown=False)
-    names = ["Cookie", "User-Agent", "Accept-Language", "If-None-Match", "Authorization", "Upgrade", "Range", "Expect", "X-Plotsrv", "Via"]
+    names = "Cookie User-Agent Accept-Language If-None-Match Authorization Upgrade Range Expect X-Plotsrv Via".split()
     names += ["Referer", "Origin", "Sec-Fetch-Site", "X-Forwarded-Host", "X-Forwarded-For", "X-Forwarded-Prefix"]
     for target in ("/", "/marks/repeats", "/marks/text?n=x", "/nothing"):
         yield Probe(target, host=MARKER, shown=False)
@@ -509,7 +527,9 @@ def probes() -> Iterator[Probe]:
 
 
 ELEMENTS_OF_PAGES = set(
-    ["html", "head", "meta", "title", "link", "style", "body", "header", "nav", "a", "main", "h1", "h2", "p", "small", "strong", "div", "span", "details", "summary", "pre", "code", "form", "fieldset", "legend", "label", "input", "select", "option", "datalist", "textarea", "button", "br", "img", "ul", "li", "section", "table", "thead", "tbody", "tr", "th", "td", "progress"]
+    "html head meta title link style body header nav a main h1 h2 p small strong div span details summary pre code "
+    "form fieldset legend label input select option datalist textarea button br img ul li section table thead tbody "
+    "tr th td progress".split()
 )
 
 

@@ -321,7 +321,13 @@ def windows(monkeypatch, absolute=ntpath.isabs):
     return DataFolders(["C:\\data"])
 
 
-OTHER_SYSTEM = [r"C:\windows\win.ini", r"C:/windows/win.ini", r"D:\x.csv", r"D:x.csv", r"d:/x.csv", r"/windows/win.ini", r"\windows\win.ini", r"\x.csv", r"..\x.csv", r"../x.csv", r"sub\..\..\x.csv", r"sub/..\../x.csv", r"..\data_evil\x.csv", r"..\..\..\windows\win.ini", r"C:..\x.csv", r".env", r".git\config", r"sub\.env", r"sub/.hidden\x.csv", r"\\?\C:\x", r"\\.\C:\x", r"\\host\share\x", r"//host/share/x", r"\\?\UNC\host\x", r"CON", r"NUL", r"aux.csv", r"sub\COM1", r"..\data\..\x.csv", r"C:\data_evil\x", r"C:\DATA\..\x.csv", r"C:"]  # fmt: skip
+OTHER_SYSTEM = [
+    r"C:\windows\win.ini", r"C:/windows/win.ini", r"D:\x.csv", r"D:x.csv", r"d:/x.csv", r"/windows/win.ini",
+    r"\windows\win.ini", r"\x.csv", r"..\x.csv", r"../x.csv", r"sub\..\..\x.csv", r"sub/..\../x.csv",
+    r"..\data_evil\x.csv", r"..\..\..\windows\win.ini", r"C:..\x.csv", r".env", r".git\config", r"sub\.env",
+    r"sub/.hidden\x.csv", r"\\?\C:\x", r"\\.\C:\x", r"\\host\share\x", r"//host/share/x", r"\\?\UNC\host\x", r"CON",
+    r"NUL", r"aux.csv", r"sub\COM1", r"..\data\..\x.csv", r"C:\data_evil\x", r"C:\DATA\..\x.csv", r"C:"
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("absolute", [ntpath.isabs, lambda path: bool(re.match(r"[A-Za-z]:[/\\]|[/\\]{2}", path))],
@@ -640,7 +646,12 @@ class Bomb:
         return Path.touch, (self.path,)
 
 
-PICKLED = [".pkl", ".pickle", ".p", ".npy", ".npz", ".h5", ".hdf", ".hdf5", ".feather", ".parquet", ".joblib", ".csv", ".csv.gz", ".csv.zip", ".tsv", ".txt", ".log", ".json", ".jsonl", ".ndjson", ".xlsx", ".xls", ".xlsb", ".ods", ".pt", ".pth", ".ckpt", ".bin", ".mat", ".dat", ".db", ".sqlite", ".out", ".err", ".yaml", ".arrow", ".tfevents.1"]
+PICKLED = [
+    ".pkl", ".pickle", ".p", ".npy", ".npz", ".h5", ".hdf", ".hdf5", ".feather", ".parquet", ".joblib", ".csv",
+    ".csv.gz", ".csv.zip", ".tsv", ".txt", ".log", ".json", ".jsonl", ".ndjson", ".xlsx", ".xls", ".xlsb", ".ods",
+    ".pt", ".pth", ".ckpt", ".bin", ".mat", ".dat", ".db", ".sqlite", ".out", ".err", ".yaml", ".arrow",
+    ".tfevents.1"
+]  # fmt: skip
 PACKED = [".pkl", ".npy", ".npz", ".h5", ".joblib", ".csv", ".csv.gz", ".log", ".jsonl", ".xlsx", ".pt"]
 
 

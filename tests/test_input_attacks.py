@@ -101,7 +101,20 @@ def is_told_by(rows):
 # -- P1: names
 
 
-NO_NAMES = ["__init__", "__globals__", "__class__", "__doc__", "__dict__", "os", "sys", "plot_line", "plot_line.__globals__", "line.__globals__", "mine", "mine.line", "mine/line.__globals__", "mine/__init__", "mine/plot_line", "mine/line/", "/mine/line", "mine//line", "mine/./line", "mine/../mine/line", "mine\\line", "MINE/LINE", "Mine/line", "mine/Line", "mine/_line", "mine/plot", "mine/plot_", "_mine/line", "mine/line\u200b", "mine/ｌine", "ｍine/line", "mine/lıne", "mine/line\x00", "mine/line%00", "mine/line", "\u202emine/line", "mine/line.PNG", "mine/line.png.png", "mine/line.exe", "mine/line.py", "mine/line.pkl", "mine/line.html", "mine/line/FORM", "mine/line/form/form", "mine/line.live.png", "mine/line{}", "{0.__class__}", "%s", "{{7*7}}", "../plotsrv.py", "plots/mine.py", ".git/config", ".env", "favicon.ico", "robots.txt", "server-status", "admin", "shutdown", "reload", "debug", "console", "static/app.js", "api/v1", "graphql", "wp-login.php", "token.txt", "latest", "*", "?", "[m]ine/line", "mine/line;", "mine/line|", "`id`", "$(id)", "${jndi:ldap://x}", "None", "null", "undefined", "NaN", "0", "-1", "constructor", "__proto__", "toString", "sub/training/loss", "sub.training.loss", "sub..training/loss", "numpy", "matplotlib", "plotsrv", "builtins", "eval"]
+NO_NAMES = [
+    "__init__", "__globals__", "__class__", "__doc__", "__dict__", "os", "sys", "plot_line",
+    "plot_line.__globals__", "line.__globals__", "mine", "mine.line", "mine/line.__globals__", "mine/__init__",
+    "mine/plot_line", "mine/line/", "/mine/line", "mine//line", "mine/./line", "mine/../mine/line", "mine\\line",
+    "MINE/LINE", "Mine/line", "mine/Line", "mine/_line", "mine/plot", "mine/plot_", "_mine/line", "mine/line\u200b",
+    "mine/ｌine", "ｍine/line", "mine/lıne", "mine/line\x00", "mine/line%00", "mine/line", "\u202emine/line",
+    "mine/line.PNG", "mine/line.png.png", "mine/line.exe", "mine/line.py", "mine/line.pkl", "mine/line.html",
+    "mine/line/FORM", "mine/line/form/form", "mine/line.live.png", "mine/line{}", "{0.__class__}", "%s", "{{7*7}}",
+    "../plotsrv.py", "plots/mine.py", ".git/config", ".env", "favicon.ico", "robots.txt", "server-status", "admin",
+    "shutdown", "reload", "debug", "console", "static/app.js", "api/v1", "graphql", "wp-login.php", "token.txt",
+    "latest", "*", "?", "[m]ine/line", "mine/line;", "mine/line|", "`id`", "$(id)", "${jndi:ldap://x}", "None",
+    "null", "undefined", "NaN", "0", "-1", "constructor", "__proto__", "toString", "sub/training/loss",
+    "sub.training.loss", "sub..training/loss", "numpy", "matplotlib", "plotsrv", "builtins", "eval"
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NO_NAMES, ids=ascii)
