@@ -178,6 +178,7 @@ PAGES_KEPT = 8  # of about 100 kB: tabs of one page ask for it at about the same
 CHUNK_BYTES = 64 * 1024
 CONNECTIONS = 512
 CONNECTIONS_EACH = 64  # for one address; a browser opens six
+CONNECTIONS_OURS = 16  # more for the user who runs plotsrv, where others have crowded the address
 STREAMS_IN_ALL = 64  # besides
 SETTLING_LOOKS = 100  # a millisecond apart
 QUEUED_DRAWINGS = 32
@@ -508,7 +509,7 @@ class Places:
         no other user of this machine takes ours. Where all are taken, whoever has never been let in gives way, then
         the address with most of them: of these the one that has been waited for longest.
         """
-        if self.is_crowded(place) and len(self.crowds.get(OURS_CROWD, ())) < self.each and is_ours():
+        if self.is_crowded(place) and len(self.crowds.get(OURS_CROWD, ())) < CONNECTIONS_OURS and is_ours():
             place.crowd = OURS_CROWD
         with self.lock:
             if self.is_crowded(place):
@@ -518,7 +519,8 @@ class Places:
                 self.add(place)
                 return True
             else:
-                strangers = [each for crowd in self.crowds.values() for each in crowd if not each.is_known]
+                others = [crowd for name, crowd in self.crowds.items() if name != OURS_CROWD]
+                strangers = [each for crowd in others for each in crowd if not each.is_known]
                 crowd = max(self.crowds.values(), key=len)
                 victim = longest(strangers, IDLE, READING, SENDING) or longest(crowd, IDLE, READING, SENDING)
             if victim:
