@@ -144,7 +144,7 @@ TIMEOUT_SECONDS = 30.0  # for one drawing, unless --timeout says otherwise
 HEADER_SECONDS = 10.0  # for a request's whole header, from its first byte; and for a TLS handshake
 IDLE_SECONDS = 15.0  # between two requests of one connection
 SEND_SECONDS = 20.0  # for each chunk of a response
-CLOSING_SECONDS = 1.0  # in which a client may read why it was refused
+CLOSING_SECONDS = 1.0  # in which a client may read why it was refused, or begin to ask
 EXHAUSTED_SECONDS = 0.1  # without accepting anybody, where there are no file descriptors left
 GRACE_SECONDS = 1.5  # for the answers under way when plotsrv ends
 POLL_SIGNALS_SECONDS = 0.2  # between two looks whether a signal has asked plotsrv to end
@@ -520,7 +520,8 @@ class Places:
                 return True
             else:
                 others = [crowd for name, crowd in self.crowds.items() if name != OURS_CROWD]
-                strangers = [each for crowd in others for each in crowd if not each.is_known]
+                long_ago = time.monotonic() - CLOSING_SECONDS  # who has just come may be about to ask
+                strangers = [each for crowd in others for each in crowd if not each.is_known and each.since < long_ago]
                 crowd = max(self.crowds.values(), key=len)
                 victim = longest(strangers, IDLE, READING, SENDING) or longest(crowd, IDLE, READING, SENDING)
             if victim:

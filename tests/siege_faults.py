@@ -308,6 +308,7 @@ def hostile(bench: Bench, names: Sequence[str] = (), baseline_seconds: float = 1
     different = Counter((each.status, fingerprint(each)) for each in answers if fingerprint(each) != fingerprint(first))
     if different:
         print(f"  healthy answers that differ: {dict(different)}")
+        print(f"  the first: {next(each for each in answers if fingerprint(each) != fingerprint(first)).text[:300]}")
     slow, usual = (1000 * share_of([each.seconds for each in some], 0.99) for some in (answers, before))
     yield Row("hostile plots with the right message in time", len(table) - len(wrong), "", f"all {len(table)}",
               least=len(table))  # fmt: skip

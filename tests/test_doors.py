@@ -412,9 +412,10 @@ def test_no_other_user_of_this_machine_takes_our_places():
 
 def test_who_has_never_been_let_in_gives_way_first():
     """A crowd of strangers, one from each address, pushes nobody out who has been given a page."""
-    places, taken = places_with(4, 4, "mine", "mine", "a", "b", state=plotsrv.SENDING)
+    places, taken = places_with(5, 4, "mine", "mine", "mine", "a", "b", state=plotsrv.SENDING)
     for place in taken[:2]:
         place.is_known = True
+    taken[2].since = time.monotonic()  # has just come, and is about to ask
     assert places.enter(plotsrv.Place(Socket(), "c"))
     assert [place.address for place in taken if place.state == "dropped"] == ["a"]
 
