@@ -566,14 +566,16 @@ class Plan:
 
 
 def ended_by(bench: Bench, folder: Path, plan: Plan) -> Ending:
-    """Start a server, and end it as planned."""
+    """Start a server, and end it as planned; once more where a connection took its port before it could listen."""
     port = free_port()
     with ExitStack() as stack:
         process = stack.enter_context(
             running(bench, plotsrv(port, "--plots", str(folder / "hostile_plots.py")), folder)
         )
-        if plan.loads:
-            wait_until_drawn(port, "/hostile_plots/healthy.png")
+        if plan.loads and not eventually(lambda: is_drawn(port) or process.poll() is not None):
+            raise SystemExit(f"a server never answered: {process.said.read_text(errors='replace')[-600:]}")
+        if plan.loads and "taken by" in process.said.read_text(errors="replace"):
+            return ended_by(bench, folder, plan)
         for path in IN_FLIGHT[: plan.loads]:
             stack.enter_context(asking(port, path, User_Agent=path))
         time.sleep(plan.delay)
@@ -595,6 +597,11 @@ def ended_by(bench: Bench, folder: Path, plan: Plan) -> Ending:
         if traced or (process.poll() not in CLEAN and not pythons):
             print(f"  {how}: {said[-600:]}")
         return Ending(how, seconds, len(left), process.poll(), traced, pythons, port_is_free)
+
+
+def is_drawn(port: int) -> bool:
+    """Is the healthy plot drawn there?"""
+    return ask(port, "/hostile_plots/healthy.png").status == 200
 
 
 def can_listen(port: int) -> bool:
