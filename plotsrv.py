@@ -2219,11 +2219,12 @@ class QueueFull(Exception):
 class RenderFailure(Exception):
     """A render process gave no answer."""
 
-    def __init__(self, status: int, message: str, output: str = "", innocent: bool = False):
+    def __init__(self, status: int, message: str, output: str = "", innocent: bool = False, begun: bool = True):
         super().__init__(message)
         self.status = status
         self.output = output
         self.innocent = innocent  # the job is not to blame: it may be tried again
+        self.begun = begun  # the job, which else costs no try
 
 
 @dataclass
@@ -2330,13 +2331,14 @@ class Renderer:
         """Do a job in some process; in another one where that died through no fault of the job's."""
         started = time.time()
         try:
-            for _ in range(TRIES - 1):
+            tries = 0
+            while True:
                 try:
                     return self.run_once(job)
                 except RenderFailure as failure:
-                    if not failure.innocent:
+                    tries += failure.begun
+                    if not failure.innocent or tries >= TRIES or time.time() - started > self.timeout:
                         raise
-            return self.run_once(job)
         except OSError as error:  # no file descriptor, no memory, no temporary folder
             return self.failed(job, RenderFailure(503, f"No render process could be started: {error}."), started)
         except RenderFailure as failure:
@@ -2465,8 +2467,9 @@ class RenderProcess:
             try:
                 with forkserver_running():
                     self.process.start()
-            except (ConnectionError, FileNotFoundError, EOFError):  # the forkserver has died, or its socket is gone
+            except FileNotFoundError:  # its socket is gone
                 stop_forkserver()
+            except (ConnectionError, EOFError):  # the forkserver has died: it is started again
                 time.sleep(pause)
             else:
                 return
@@ -2540,7 +2543,7 @@ class RenderProcess:
             how = f"it ended itself with exit code {code}"
         # 255 is all that multiprocessing can tell where the forkserver is gone
         innocent = not begun or code in (-getattr(signal, "SIGKILL", 0), 255)
-        return RenderFailure(500, f"The render process died: {how}.", output, innocent)
+        return RenderFailure(500, f"The render process died: {how}.", output, innocent, begun)
 
     def tell_where_it_hangs(self, printed: Printed) -> None:
         """Have the process print its stack before it is killed; see faulthandler in `become_render_process`."""
