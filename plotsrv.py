@@ -2410,6 +2410,9 @@ class Renderer:
                 process.end()
 
     def give_back(self, process: RenderProcess) -> None:
+        if process.is_bereft:  # the next process shall not have to wait for a new forkserver
+            with contextlib.suppress(OSError), STARTING, forkserver_running():
+                pass
         with self.lock:
             self.busy.discard(process)
             keep = process.alive and process.generation == self.generation and not self.closed and not process.is_worn
@@ -2458,9 +2461,23 @@ class RenderProcess:
             self.start()
         their_jobs.close()
         their_output.close()
+        self.ending = self.what_tells_the_end()
 
-    def is_dead(self) -> bool:
-        return bool(multiprocessing.connection.wait([self.process.sentinel], 0))
+    def what_tells_the_end(self) -> Any:
+        """What can be waited for. multiprocessing's sentinel also tells an end where the forkserver has died alone."""
+        try:
+            return open(os.pidfd_open(self.process.pid), "rb", buffering=0)
+        except (AttributeError, OSError):  # no Linux, or it has ended already
+            return self.process.sentinel
+
+    def is_dead(self, seconds: float = 0) -> bool:
+        """Has it ended, now or within so many seconds?"""
+        return bool(multiprocessing.connection.wait([self.ending], seconds))
+
+    @property
+    def is_bereft(self) -> bool:
+        """Has the forkserver died, and left this process alive?"""
+        return bool(multiprocessing.connection.wait([self.process.sentinel], 0)) and not self.is_dead()
 
     def start(self) -> None:
         for pause in (0.02, 0.1, 0.5):
@@ -2481,12 +2498,12 @@ class RenderProcess:
         deadline = began + seconds
         printed = Printed(self.output)
         begun = False
-        with contextlib.suppress(OSError):  # where it is dead already, the sentinel tells
+        with contextlib.suppress(OSError):  # where it is dead already, that is told below
             self.jobs.send(job)
         while True:
             left = deadline - time.monotonic()
             pause = max(0, min(left, WATCH_SECONDS))
-            ready = multiprocessing.connection.wait([self.jobs, self.output, self.process.sentinel], pause)
+            ready = multiprocessing.connection.wait([self.jobs, self.output, self.ending], pause)
             if self.output in ready:
                 printed.read()
             if self.jobs in ready:
@@ -2498,7 +2515,7 @@ class RenderProcess:
                     self.done(job, time.monotonic() - began, spent=answer[1])
                     return replace(answer[0], output=printed.drained())
                 begun = True
-            elif self.process.sentinel in ready:
+            elif self.ending in ready:
                 raise self.death(begun, printed.drained())
             if left <= 0:
                 self.tell_where_it_hangs(printed)
@@ -2535,13 +2552,14 @@ class RenderProcess:
         """What became of a process that ended in the middle of a job."""
         self.process.join(1)
         code = self.process.exitcode
-        if code is not None and code < 0:
+        if code == 255:  # all that multiprocessing can tell where the forkserver is gone
+            how = "how is not known (exit code 255)"
+        elif code is not None and code < 0:
             name = signal.Signals(-code).name if -code in set(signal.Signals) else "?"
             how = f"it was ended by signal {-code} ({name})"
             how += ", perhaps for want of memory" if -code == getattr(signal, "SIGKILL", 0) else ""
         else:
             how = f"it ended itself with exit code {code}"
-        # 255 is all that multiprocessing can tell where the forkserver is gone
         innocent = not begun or code in (-getattr(signal, "SIGKILL", 0), 255)
         return RenderFailure(500, f"The render process died: {how}.", output, innocent, begun)
 
@@ -2557,9 +2575,11 @@ class RenderProcess:
     def kill(self) -> None:
         """End the process, and forget it."""
         self.end()
+        self.is_dead(5)
         self.process.join(5)
-        for connection in (self.jobs, self.output):
-            connection.close()
+        for each in (self.jobs, self.output, self.ending):
+            if each is not self.process.sentinel:
+                each.close()
 
     def end(self) -> None:
         """End the process and all that it started."""

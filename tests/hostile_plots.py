@@ -275,10 +275,11 @@ def plot_closes_everything():
     os.closerange(0, 256)
 
 
-@answered(200, 500, message=f"{DIED}|^$")
+@is_drawn
 def plot_kills_its_parent():
     if os.getppid() > 1:
         os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(0.5)  # it is missed by now
     return figure()
 
 

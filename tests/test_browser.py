@@ -115,11 +115,11 @@ def colors_of(png):
 
 
 def screenshot(page):
-    """The whole page as it is now. Chromium may leave one unanswered that is taken while the page is being replaced."""
-    from playwright.sync_api import TimeoutError
+    """The whole page as it is now. Chromium may leave unanswered, or refuse, one of a page that is being replaced."""
+    from playwright.sync_api import Error
 
-    for _ in range(3):
-        with contextlib.suppress(TimeoutError):
+    for _ in range(5):
+        with contextlib.suppress(Error):
             return page.screenshot(full_page=True, timeout=3000)
     return page.screenshot(full_page=True)
 
