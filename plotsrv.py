@@ -3837,7 +3837,7 @@ def show_float(value: float) -> str:
 
 
 def finite(value: float) -> str:
-    return "" if value - value == 0 else "is not a finite number"
+    return "" if isinstance(value, int) or math.isfinite(value) else "is not a finite number"
 
 
 def read_bool(text: str) -> bool:
