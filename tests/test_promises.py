@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import siege
 
 import plotsrv
 from plots import training
@@ -82,6 +83,15 @@ def test_every_documented_make_target_is_listed_by_make_help():
     """`make help` has a line for each target that is meant for people."""
     phony = re.search(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)[1].split()
     assert set(re.findall(r"^([a-z]+):.*## ", MAKEFILE, re.MULTILINE)) == set(phony)
+
+
+@needs_readme
+def test_every_row_under_siege_is_a_trial_of_its_own():
+    """Whoever doubts a figure can take it again by the name in its first column."""
+    table = README.partition("\n## Under siege\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE)
+    found, missing = siege.trials()
+    assert not missing and len(rows) == len(set(rows)) >= 20 and set(rows) <= set(found)
 
 
 @needs_readme
