@@ -5216,9 +5216,9 @@ class InputRecorder:
 
     def missing(self, error: FileNotFoundError) -> str:
         """The file that the plot looked for in vain, as far as the error tells."""
+        if (path := absolute(error.filename)) in self.inputs:  # it may have been there a moment before
+            return path
         missing = [path for path, each in list(self.inputs.items()) if each.stamp is None]
-        if absolute(error.filename) in missing:
-            return absolute(error.filename)
         names = {path: rf"(?<![\w.]){re.escape(os.path.basename(path))}(?![\w.])" for path in missing}
         return max((path for path in missing if re.search(names[path], str(error))), key=len, default="")
 

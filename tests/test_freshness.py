@@ -894,6 +894,15 @@ def test_a_declared_file_that_is_not_there_yet_is_awaited(recorder, tmp_path):
     assert recorder.seen() == (Input(f"{tmp_path}/later.h5"),)
 
 
+def test_a_file_that_vanishes_before_it_is_opened_is_missing(recorder, log):
+    """A rotated log may be gone for a moment: it is awaited, like one that has never been there."""
+    recorder.hook("open", (str(log), "r", 0))
+    log.unlink()
+    with pytest.raises(FileNotFoundError) as gone:
+        open(log)
+    assert recorder.missing(gone.value) == str(log)
+
+
 def test_declared_inputs_may_be_paths(recorder, log):
     """pathlib's are as good as texts."""
     recorder.begin(declaring(log, log.with_name("later.csv")))
