@@ -1,8 +1,12 @@
 """plotsrv as its users start it: in a process of its own. For the tests of doors and browsers."""
 
+import atexit
+import functools
 import http.client
+import importlib.util
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +26,15 @@ def eventually(condition, seconds=PATIENCE):
     while not (result := condition()) and time.monotonic() < deadline:
         time.sleep(0.02)
     return result
+
+
+@functools.cache
+def plac_alone():
+    """A folder with plac_core and nothing else of what is installed, for PYTHONPATH beside -S."""
+    folder = tempfile.mkdtemp(prefix="plac")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    shutil.copy(importlib.util.find_spec("plac_core").origin, folder)
+    return folder
 
 
 class Process:
@@ -114,6 +127,14 @@ class Server(Process):
     def settled_gallery(self):
         """The gallery, when no file is being imported any more."""
         return eventually(lambda: "Importing" not in (page := self.page("/")) and page)
+
+
+class BareServer(Server):
+    """plotsrv under `python -S`, with plac and no other package: for plots that return text; starts in a third."""
+
+    def __init__(self, folder, *options, command=(PLOTSRV, "--no-browser", "--port=0"), **environment):
+        paths = filter(None, (environment.pop("PYTHONPATH", None), plac_alone()))
+        super().__init__(folder, *options, command=("-S", *command), PYTHONPATH=os.pathsep.join(paths), **environment)
 
 
 def is_running(pid):
