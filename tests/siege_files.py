@@ -1,6 +1,7 @@
 """The siege of files and data: what a path, a log or a bomb can do to a server, and what it does to others.
 
-Each trial starts a server of its own. `make siege` runs them in full; test_file_attacks.py in a short form.
+Each trial starts a server of its own, on the same emptied folder. `make siege` runs them in full;
+test_file_attacks.py in a short form, most of them with one server for all.
 """
 
 import bz2
@@ -8,9 +9,11 @@ import gzip
 import io
 import json
 import lzma
+import math
 import os
 import random
 import re
+import shutil
 import socket
 import sys
 import threading
@@ -38,7 +41,7 @@ CLIENTS = 4  # ask at the same time
 TOLD = 3  # examples of what went wrong
 
 # Whatever a plot can be given, it shows all that it reads: in its picture, and on its page as printed.
-PLOTS = '''
+PLOTS = """
 import json
 import os
 import urllib.request
@@ -98,13 +101,23 @@ def plot_frame(text: str): return lines(pandas.read_csv(text))
 def plot_lines(text: str): return lines(pandas.DataFrame(numpy.loadtxt(text)))
 def plot_styled(text: str):
     with matplotlib.style.context(text): return plot_figure()
-'''
+"""
+
+
+def emptied(bench: Bench) -> Path:
+    """The folder of a trial, with nothing in it."""
+    top = bench.folder / "files"
+    shutil.rmtree(top, ignore_errors=True)
+    top.mkdir()
+    return top
 
 
 def written_plots(data: Path) -> Path:
-    """The file with PLOTS, beside a data folder."""
-    file = data.parent / "attacked.py"
-    file.write_text(PLOTS.format(data=str(data), pixel=PIXEL))
+    """The file with PLOTS, above the folder that is emptied; written only where it is not there yet."""
+    file = data.parent.parent / "attacked.py"
+    source = PLOTS.format(data=str(data), pixel=PIXEL)
+    if not file.exists() or file.read_text() != source:
+        file.write_text(source)
     return file
 
 
@@ -177,7 +190,7 @@ ANSWERED = REFUSED | {200, 414}
 
 def traversal(bench: Bench, every: int = 1) -> Iterator[Row]:
     """All vectors in all places where a path can be put, and no byte of a canary comes back or into the log."""
-    data = planted(bench.folder / "traversal")
+    data = planted(emptied(bench))
     tried = vectors(data)[::every]
     places = (*PATHS, *TEXTS, *PAGES)
     targets = [
@@ -253,9 +266,12 @@ def raced_folder(top: Path) -> tuple[Path, list[str]]:
     return data, [str(folder / name) for name in names for folder in (data, aside)]
 
 
-def symlink_race(bench: Bench, seconds: float = 60) -> Iterator[Row]:
-    """Files and folders become links to canaries and back, while plots read them: no canary is ever drawn."""
-    data, pairs = raced_folder(bench.folder / "race")
+def symlink_race(bench: Bench, seconds: float = 60, enough: float = math.inf) -> Iterator[Row]:
+    """Files and folders become links to canaries and back, while plots read them: no canary is ever drawn.
+
+    It ends earlier where so many have been drawn, and so many refused.
+    """
+    data, pairs = raced_folder(emptied(bench))
     targets = [f"/{place}{name}" for name, places in RACED.items() for place in places]
     statuses: Counter[int] = Counter()
     seen: list[str] = []
@@ -272,7 +288,7 @@ def symlink_race(bench: Bench, seconds: float = 60) -> Iterator[Row]:
             """Ask for one after the other; a CSV and a JSON in a new size each time, so that each is drawn."""
             mixed = random.Random(number)
             for turn in count():
-                if time.monotonic() > deadline:
+                if time.monotonic() > deadline or min(statuses[200], statuses[403]) >= enough:
                     return
                 target = mixed.choice(targets)
                 drawn = target if is_picture(target) else f"{target}&width={400 + turn % 600}"
@@ -283,10 +299,7 @@ def symlink_race(bench: Bench, seconds: float = 60) -> Iterator[Row]:
                 elif status == 200 and is_picture(target) and picture_in(body) != pictures[target]:
                     strange.append(target)
 
-        with (
-            bench.running([sys.executable, "-c", FLIPPER, *pairs]) as flipper,
-            ThreadPoolExecutor(CLIENTS) as clients,
-        ):
+        with bench.running([sys.executable, "-c", FLIPPER, *pairs]) as flipper, ThreadPoolExecutor(CLIENTS) as clients:
             list(clients.map(look, range(CLIENTS)))
             still = flipper.poll() is None
     tell("seen", seen)
@@ -376,11 +389,8 @@ def canary_servers() -> Iterator[tuple[int, list[str]]]:
 
 def outbound(bench: Bench, every: int = 1) -> Iterator[Row]:
     """URLs of all schemes in all parameters: nothing is connected to, sent to, or looked up by its name."""
-    top = bench.folder / "outbound"
-    data = planted(top)
-    notes = top / "notes.txt"
-    (top / "hook").mkdir()
-    (top / "hook" / "sitecustomize.py").write_text(LISTENING_HOOK.format(notes=str(notes)))
+    data = planted(emptied(bench))
+    notes, hook = listening_hook(bench.folder)
     with canary_servers() as (canary_port, came):
         host = f"127.0.0.1:{canary_port}"
         # Not the host alone: a text without a separator is what a plot asks for that connects by itself (DESIGN.md, 7).
@@ -390,7 +400,7 @@ def outbound(bench: Bench, every: int = 1) -> Iterator[Row]:
         places = (*PATHS, *TEXTS, *PAGES, *OUTWARD)
         targets = [f"/{place}{quote(text, safe='')}" for text in texts for place in places][::every]
         options = ("--timeout", "20")
-        with bench.serving(serving_plots(data, *options, PYTHONPATH=str(top / "hook"))) as port:
+        with bench.serving(serving_plots(data, *options, PYTHONPATH=str(hook))) as port:
             when_ready(port, "/attacked/table.csv?file=x.csv")
             before = notes.read_text().splitlines() if notes.exists() else []
             answers = answers_to(port, targets)
@@ -404,6 +414,14 @@ def outbound(bench: Bench, every: int = 1) -> Iterator[Row]:
     yield Row("look-ups and connections tried", len(noted), "", "none", most=0)
     yield Row("the look-out sees a plot that does connect", awake, "", "yes", least=1)
     yield Row("requests without an answer", len(lost), "", "none", most=0)
+
+
+def listening_hook(folder: Path) -> tuple[Path, Path]:
+    """The file for the notes of LISTENING_HOOK, and the folder that makes Python load it."""
+    notes, hook = folder / "notes.txt", folder / "hook"
+    hook.mkdir(exist_ok=True)
+    (hook / "sitecustomize.py").write_text(LISTENING_HOOK.format(notes=str(notes)))
+    return notes, hook
 
 
 def hook_is_awake(port: int, notes: Path, canary_port: int, came: list[str]) -> int:
@@ -505,8 +523,8 @@ EXPLAINED = re.compile(rb"no curve found in|Waiting for |No columns to parse fro
 
 def torture(bench: Bench, drawings: int = 10_000) -> Iterator[Row]:
     """Logs are appended to at 1 kHz, truncated, rotated, replaced: every value drawn is one that was written."""
-    data = bench.folder / "torture" / "data"
-    data.mkdir(parents=True)
+    data = emptied(bench) / "data"
+    data.mkdir()
     state = data.parent / "generations.txt"
     logs = [str(data / f"live{ending}") for ending in FORMS]
     statuses: Counter[int] = Counter()
@@ -540,7 +558,7 @@ def torture(bench: Bench, drawings: int = 10_000) -> Iterator[Row]:
                 points += len(found)
                 invented.extend((target, *point) for point in wrong)
                 if status not in (200, 404) and not (status == 500 and EXPLAINED.search(body)):
-                    unexplained.append((status, target, picture_in(body) or body))
+                    unexplained.append((status, target, (picture_in(body) or body)[-300:]))
                 if status == 200 and is_picture(target) and not picture_in(body).startswith(b"\x89PNG"):
                     unexplained.append((status, target, "no picture"))
 
@@ -716,8 +734,8 @@ def bombs(
     bench: Bench, size: int = 20, timeout: int = 5, idle_seconds: float = 5, names: Sequence[str] = tuple(BOMBS)
 ) -> Iterator[Row]:
     """Files that grow when they are read: each is answered by its deadline, and costs others little."""
-    data = bench.folder / "bombs" / "data"
-    data.mkdir(parents=True)
+    data = emptied(bench) / "data"
+    data.mkdir()
     (data / "healthy.csv").write_text(GOOD)
     for name in names:
         BOMBS[name][0](data / name, size)

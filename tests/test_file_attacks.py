@@ -27,6 +27,7 @@ import tarfile
 import time
 import types
 import zipfile
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote, quote_from_bytes
 
@@ -38,6 +39,7 @@ from measuring import Bench
 from siege_files import GOOD, PAGES, PATHS, PLOTS, TEXTS
 from vectors import (
     CANARY,
+    CANARY_WORD,
     ENCODINGS,
     FAMILIES,
     HIDDEN,
@@ -52,17 +54,7 @@ from vectors import (
 )
 
 import plotsrv
-from plotsrv import (
-    Access,
-    Application,
-    DataFolders,
-    DrawingCache,
-    Gallery,
-    HTTPError,
-    Renderer,
-    Request,
-    Root,
-)
+from plotsrv import Access, Application, DataFolders, DrawingCache, Gallery, HTTPError, Renderer, Request, Root
 
 SHIPPED = Path(plotsrv.__file__).parent / "plots"
 HANG_SECONDS = 20  # far more than any answer takes, and the deadline of a drawing
@@ -80,8 +72,8 @@ class Site:
         self.top = top
         plots = top / "plots"
         plots.mkdir()
-        source = PLOTS.format(data=str(self.data), pixel=PIXEL) + SWAPS + f"EXPRESSIONS = {EXPRESSIONS!r}\n"
-        (plots / "attacked.py").write_text(source)
+        tables = f"EXPRESSIONS = {EXPRESSIONS!r}\nFORMULAS = {FORMULAS!r}\n"
+        (plots / "attacked.py").write_text(PLOTS.format(data=str(self.data), pixel=PIXEL) + MORE_PLOTS + tables)
         roots = [Root(str(plots), f"attacked_{top.name}"), Root(str(SHIPPED), plotsrv.SHIPPED)]
         self.gallery = Gallery(roots, renderer)
         self.folders = DataFolders([str(self.data)])
@@ -104,7 +96,7 @@ class Site:
         return answer.status, answer.body.decode(errors="replace")
 
 
-SWAPS = """
+MORE_PLOTS = """
 import subprocess
 import bz2, codecs, gzip, io, lzma, mmap, sqlite3, tarfile, zipfile
 
@@ -112,8 +104,8 @@ def swapped(file, kind):
     "What the browser named becomes a link, by somebody else's doing, after it was looked at and before it is read."
     outside = HERE.parent / "canaries"
     if kind == "folder":
-        subprocess.run(["mv", file.parent, str(file.parent) + ".away"], check=True)
-        subprocess.run(["ln", "-s", outside, file.parent], check=True)
+        command = 'mv "$0" "$0.away" && ln -s "$1" "$0"'
+        subprocess.run(["sh", "-c", command, file.parent, outside], check=True)
     elif kind == "pipe":
         subprocess.run(["sh", "-c", 'rm "$0" && mkfifo "$0"', file], check=True)
     else:
@@ -126,6 +118,13 @@ def plot_swapped(file: Path, reader: str, kind: str):
 def plot_swapped_text(text: str, kind: str):
     swapped(HERE / text, kind)
     return PNG + open(HERE / text, "rb").read()
+
+def plot_formulas():
+    figure, axes = plt.subplots()
+    axes.set_xlabel("=2+2")
+    for formula in FORMULAS:
+        axes.plot(["=a", "@b"], [-1.5, 2.5], label=formula)
+    return figure
 """
 
 # How a file is read, by its name; each is written beside the data folder with a canary in it, too.
@@ -196,8 +195,8 @@ def write_as(path, text):
 
 @pytest.fixture(scope="module")
 def renderer():
-    """Two processes for all; nothing that is asked for here takes long."""
-    renderer = Renderer(2, HANG_SECONDS)
+    """One process for all; nothing that is asked for here takes long."""
+    renderer = Renderer(1, HANG_SECONDS)
     yield renderer
     renderer.close()
 
@@ -213,8 +212,14 @@ def site(renderer, tmp_path_factory):
 # ---- F1, F2, F3, F5, F6, F8, F10: ways out, each in every encoding ----
 
 
+@pytest.fixture(scope="module")
+def field(tmp_path_factory):
+    """A data folder without a server."""
+    return planted(tmp_path_factory.mktemp("field"))
+
+
 @pytest.mark.parametrize("entry", FAMILIES)
-def test_no_vector_finds_a_file_outside(entry, tmp_path):
+def test_no_vector_finds_a_file_outside(entry, field):
     """F1 to F10, the unit: all vectors; what is found is in the folder and not hidden, or is not there.
 
     F1: MLflow CVE-2023-2356, -2780, -30172, -6909, -6831, Aim CVE-2021-43775, Streamlit CVE-2022-35918, MLflow#7166.
@@ -222,21 +227,20 @@ def test_no_vector_finds_a_file_outside(entry, tmp_path):
     F5: werkzeug GHSA-hgf8-39gv-g3f2, -87hc-h4r5-73f7, -29vq-49wr-vm6x. F8: Jupyter CVE-2022-29238.
     F10: Gradio CVE-2023-51449, -2026-28416, Starlette CVE-2026-48818, Jupyter GHSA-hrw6-wg82-cm62.
     """
-    data = planted(tmp_path)
-    folders = DataFolders([str(data)])
-    tried = [vector.text for vector in vectors(data) if vector.entry == entry and vector.text is not None]
+    folders = DataFolders([str(field)])
+    tried = [vector.text for vector in vectors(field) if vector.entry == entry and vector.text is not None]
     assert len(tried) > 100
     for text in tried:
         try:
             found = folders.find(text, ["*.csv"])
         except (HTTPError, ValueError):
             continue
-        assert not os.path.lexists(found) or is_within(found, data), text
+        assert not os.path.lexists(found) or is_within(found, field), text
 
 
-def test_there_are_enough_vectors(tmp_path):
+def test_there_are_enough_vectors(field):
     """The scorecard asks for 2,000; no two are the same on the wire, and each encoding and each entry has its share."""
-    tried = vectors(planted(tmp_path))
+    tried = vectors(field)
     assert len(tried) == len({vector.query for vector in tried}) >= 2000
     assert {vector.encoding for vector in tried} == ENCODINGS.keys() and {v.entry for v in tried} == FAMILIES.keys()
     assert all(re.fullmatch(r"[!-~]*", vector.query) and "&" not in vector.query for vector in tried)
@@ -246,7 +250,7 @@ def test_there_are_enough_vectors(tmp_path):
 def test_no_path_leads_out_in_any_place(site, place):
     """F1 to F10: every place where a path is taken answers 400, 403 or 404, and no byte of a canary."""
     turn = PATHS.index(place)
-    for vector in vectors(site.data)[turn :: 12 * len(PATHS)]:
+    for vector in vectors(site.data)[turn :: 24 * len(PATHS)]:
         status, page = site.tell(place + vector.query)
         inside = vector.text is not None and vector.text.rstrip("/") in READABLE
         assert status in REFUSED or inside or "/form?" in place, (vector, status, page)
@@ -256,19 +260,19 @@ def test_no_path_leads_out_in_any_place(site, place):
 def test_no_text_leads_out_in_any_place(site, place):
     """F1 to F10, the second wall: a plot that opens whatever text it is given opens nothing outside."""
     turn = (*TEXTS, *PAGES).index(place)
-    for vector in vectors(site.data)[turn :: 16 * len((*TEXTS, *PAGES))]:
+    for vector in vectors(site.data)[turn :: 36 * len((*TEXTS, *PAGES))]:
         status, page = site.tell(place + vector.query)
         assert status in REFUSED | {200} or siege_files.is_plots_own(place), (vector, status, page)
 
 
-@pytest.mark.parametrize("text", [
+@pytest.mark.parametrize(("turn", "text"), [*enumerate([
     "link.csv/", "link.csv/.", "./link.csv", "sub/../link.csv", "folder/canary.csv", "folder//canary.csv",
     "folder/./canary.csv", ".//.hidden/canary.csv", ".hidden//canary.csv", "./.env", "sub//.env", "up//canary.csv",
     "up/./data_evil/canary.csv", "link.csv", ".env", "hidden.csv",
-])  # fmt: skip
-def test_a_text_that_is_a_way_out_in_another_spelling_is_none(site, text):
+])])  # fmt: skip
+def test_a_text_that_is_a_way_out_in_another_spelling_is_none(site, turn, text):
     """F1, F4, F8, the second wall: pathlib drops // and /. and a last slash: the path no longer has the text in it."""
-    for place in TEXTS[:5]:
+    for place in TEXTS[turn % 2 : 5 : 2]:
         assert site.tell(place + quote(text))[0] in REFUSED
 
 
@@ -417,7 +421,7 @@ def test_a_file_that_becomes_a_pipe_keeps_nobody_waiting(swaps):
 # ---- F5: names ----
 
 
-TELLING_BYTES = b"\0\t\n\r\x1b \"#%&*+./:;=?[\\~\x7f\x80\xc3\xff"  # of each kind that a path or a query knows
+TELLING_BYTES = b'\0\t\n\r\x1b "#%&*+./:;=?[\\~\x7f\x80\xc3\xff'  # of each kind that a path or a query knows
 
 
 def names_with(some, name=b"x.csv"):
@@ -443,25 +447,27 @@ def test_any_byte_in_any_position_of_a_name_is_refused_or_found_inside(site):
             assert not os.path.lexists(found) or is_within(found, site.data), query
 
 
-@pytest.mark.parametrize("place", [PATHS[0], "attacked/named.png?file_path=", "attacked/runs.png?runs="])
-def test_a_telling_byte_in_any_position_of_a_name_is_no_error_of_the_server(site, place):
-    """F5: 400, 403, 404, or the file itself."""
-    turn = len(place) % 3  # a third of them in each place
-    for query in [*names_with(TELLING_BYTES)][turn::3]:
+@pytest.mark.parametrize(
+    ("turn", "place"), [(0, PATHS[0]), (1, "attacked/named.png?file_path="), (2, "attacked/runs.png?runs=")]
+)
+def test_a_telling_byte_in_any_position_of_a_name_is_no_error_of_the_server(site, turn, place):
+    """F5: 400, 403, 404, or the file itself; other ones in each place."""
+    for query in [*names_with(TELLING_BYTES)][turn::9]:
         assert site.ask(place + query).status in REFUSED | {200}, query
 
 
 @pytest.mark.parametrize("place", TEXTS[:5])
 def test_a_telling_byte_in_a_text_is_no_error_of_the_server(site, place):
     """F5: controls are refused, bytes that are no UTF-8 too, all else is a text."""
-    for byte in TELLING_BYTES[TEXTS.index(place) % 2 :: 2]:
+    for byte in TELLING_BYTES[TEXTS.index(place) :: len(TEXTS[:5])]:
         assert site.ask(place + quote_from_bytes(b"x" + bytes([byte]), safe="")).status in REFUSED | {200}
 
 
 @pytest.mark.parametrize("place", PATHS)
 def test_what_is_no_name_is_told_at_its_field(site, place):
     """F5: 400 for what no file can be called, 404 for what could be but is too long for this file system; never 500."""
-    for text in ("a\0b", "a" * 4097, "a/" * 2049, "\x1b[2J", "\ud800", "a" * 256, "a" * 3000, "a/" * 2000):
+    texts = ("a\0b", "a" * 4097, "a" * 256, "a/" * 2049, "\x1b[2J", "a" * 3000, "\ud800", "a/" * 2000)
+    for text in texts[PATHS.index(place) % 2 :: 2]:
         status, _ = site.tell(place + quote(text, errors="surrogatepass", safe="/"))
         assert status in (400, 404) or "/form?" in place, text[:9]
 
@@ -497,7 +503,7 @@ def test_what_is_no_regular_file_is_refused_at_once(site, odd_files, place):
         status, page = site.tell(place + name)
         assert (status == 400 and "not a regular file" in page) or "/form?" in place
     assert time.monotonic() - started < HANG_SECONDS / 2
-    assert site.tell("attacked/figure.csv?n=2")[0] == 200
+    assert place != PATHS[-1] or site.tell("attacked/figure.csv?n=2")[0] == 200
 
 
 @pytest.mark.parametrize("name", ["pipe.csv", "socket.csv", "zero.csv"])
@@ -522,14 +528,20 @@ def test_the_kernels_files_are_refused_even_where_everything_is_allowed(path):
 # ---- F8: hidden files ----
 
 
+@pytest.fixture(scope="module")
+def offered(site):
+    """A form that lists files, and the gallery."""
+    return [site.tell(page, "text/html")[1] for page in ("attacked/named/form?file_path=", "")]
+
+
 @pytest.mark.parametrize("name", HIDDEN)
-def test_hidden_files_are_refused_and_never_offered(site, name):
+def test_hidden_files_are_refused_and_never_offered(site, offered, name):
     """F8, CVE-2022-29238: hidden means refused, not only left out of the list; the message is that of outside."""
+    places = ("attacked/path.png?file=", "attacked/named.png?file_path=", "attacked/runs.png?runs=")
     for text in (name, f"sub/../{name}", f"{site.data}/{name}", f"{name}/../{name}"):
-        for place in ("attacked/path.png?file=", "attacked/named.png?file_path=", "attacked/runs.png?runs="):
+        for place in places if text == name else places[:1]:
             assert site.tell(place + quote(text))[0] == 403
-    assert name not in site.tell("attacked/named/form?file_path=", "text/html")[1]
-    assert name not in site.tell("", "text/html")[1]
+    assert "x.csv" in offered[0] and not any(name in page for page in offered)
 
 
 def test_a_hidden_folder_that_is_the_data_folder_itself_is_read(site):
@@ -555,7 +567,7 @@ def test_nothing_is_expanded(site, monkeypatch):
 def test_an_address_is_refused_before_anything_is_done_with_it(site, place):
     """F10, CVE-2023-51449, CVE-2026-28416, CVE-2026-48818: 400 by its look alone, whatever its scheme."""
     turn = PATHS.index(place)
-    for scheme in SCHEMES[turn % 4 :: 4] if turn else SCHEMES:
+    for scheme in SCHEMES[turn % 10 :: 10] if turn else SCHEMES:
         status, page = site.tell(f"{place}{scheme}://127.0.0.1:9/x.csv")
         assert (status == 400 and "URLs are not read" in page) or "/form?" in place
 
@@ -564,7 +576,7 @@ def test_no_theme_is_an_address_or_a_file(site):
     """F1, F10: matplotlib reads a style from a URL or a path; only the names of those it has are themes here."""
     (site.data / "x.mplstyle").write_text("lines.linewidth: 3\n")
     files = ("../canary.mplstyle", "/etc/passwd", "./x.mplstyle", "x.mplstyle", "classic.mplstyle", "sub/../x.mplstyle")
-    for text in (*files, *list(addresses(Path("/data"), "127.0.0.1:9"))[::4]):
+    for text in (*files, *list(addresses(Path("/data"), "127.0.0.1:9"))[::8]):
         assert site.tell(f"attacked/figure.png?theme={quote(text, safe='')}")[0] in (400, 403), text
 
 
@@ -588,10 +600,34 @@ def test_no_host_that_the_browser_sent_is_reached(site, host):
 # ---- F9, F12, F13: what is larger than it looks ----
 
 
-@pytest.fixture
-def bench(tmp_path):
-    """What trials of the siege take; all that they start ends with them."""
-    return Bench(tmp_path)
+class SharedBench(Bench):
+    """What trials of the siege take, with one server for all of them, that has what any of them asks for."""
+
+    def __enter__(self):
+        data = siege_files.emptied(self) / "data"
+        data.mkdir()
+        _, hook = siege_files.listening_hook(self.folder)
+        options = ("--timeout", str(HANG_SECONDS), "--memory", "1")
+        command_for = siege_files.serving_plots(data, *options, KEPT=CANARY_WORD, PYTHONPATH=str(hook))
+        self.started_server = Bench.serving(self, command_for)
+        self.port = self.started_server.__enter__()
+        self.said = self.output()
+        return self
+
+    def __exit__(self, *what):
+        self.started_server.__exit__(*what)
+
+    @contextmanager
+    def serving(self, command_for, folder=None):
+        """The port of the server, whatever is asked for."""
+        yield self.port
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    """All that the trials start ends with them, but for their server, which ends with the last."""
+    with SharedBench(tmp_path_factory.mktemp("siege")) as bench:
+        yield bench
 
 
 def unmet(rows, *but):
@@ -599,25 +635,25 @@ def unmet(rows, *but):
     return [row for row in rows if row.bar and not row.is_met and not row.what.startswith(but)]
 
 
-def tried(trial, folder, timed, *forms):
-    """The rows of a trial; in its next, longer form where only its `timed` ones are missed: the machine is busy."""
-    for number, form in enumerate(forms):
-        (folder / str(number)).mkdir()
-        rows = [*trial(Bench(folder / str(number)), **form)]
-        missed = unmet(rows, "p99")
-        if not missed or len(missed) > len([row for row in missed if row.what.startswith(timed)]):
-            break
-    return rows
+QUICK_BOMBS = ("two.csv.zip", "nested.csv.zip", "laughs.xlsx", "outside.xlsx", "array.npy", "deep.json")
 
 
-QUICK_BOMBS = ("two.csv.zip", "nested.csv.zip", "laughs.xlsx", "outside.xlsx", "array.npy", "deep.json", "zeros.xlsx")
-
-
-def test_bombs_are_answered_by_their_deadline(tmp_path):
+def test_bombs_are_answered_by_their_deadline(bench):
     """F9, F12, F13, CVE-2022-45198, CVE-2017-5992: small ones, each with a message or a picture."""
-    form = dict(size=1, idle_seconds=0.2, names=QUICK_BOMBS)
-    rows = tried(siege_files.bombs, tmp_path, "the slowest answer", form | dict(timeout=2), form | dict(timeout=10))
+    rows = siege_files.bombs(bench, size=1, timeout=HANG_SECONDS, idle_seconds=0.05, names=QUICK_BOMBS)
     assert not unmet(rows, "p99")
+
+
+def test_a_bomb_that_would_take_longer_is_ended(site, renderer, monkeypatch):
+    """F9, F12: a sheet of 400,000 rows that are one in its file; its drawing has a deadline, others do not miss it."""
+    monkeypatch.setattr(renderer, "timeout", 1)
+    write, place = siege_files.BOMBS["zeros.xlsx"]
+    write(site.data / "zeros.xlsx", 2)
+    status, page = site.tell(f"{place}zeros.xlsx")
+    assert status == 504 and "Not done within 1 s, so it was ended" in page
+    monkeypatch.undo()
+    (site.data / "zeros.xlsx").unlink()
+    assert site.tell("attacked/figure.csv?n=2")[0] == 200
 
 
 def test_a_file_of_100_gb_is_answered(site):
@@ -673,10 +709,10 @@ def test_no_reader_that_ships_with_plotsrv_unpickles(site, packed):
         (run / f"x{ending}").write_bytes(content)
     try:
         places = ("training/convergence.csv?file_path=", "training/run.csv?run=", "attacked/growing.csv?file=")
-        # All three places read with the same functions of plots/.
-        for turn, ending in enumerate(PICKLED if packed is bytes else PACKED):
-            for place in (places[turn % 2], places[2])[: 2 - turn % 2]:
-                assert site.tell(f"{place}pickled/x{ending}")[0] in (200, 404, 500)
+        for turn, ending in enumerate(
+            PICKLED if packed is bytes else PACKED
+        ):  # each place reads with the same functions
+            assert site.tell(f"{places[turn % 3]}pickled/x{ending}")[0] in (200, 404, 500)
         for place in ("images/image.png?file_path=pickled/x.npy", "attacked/array.csv?file=pickled/x.npy",
                       "training/compare.csv?runs=pickled/*", "training/run.csv?run=pickled"):  # fmt: skip
             site.tell(place)
@@ -753,15 +789,8 @@ FORMULAS = [
 
 def test_no_cell_of_an_exported_table_is_a_formula(site):
     """F15, CVE-2022-24770: names of columns and texts that come from a log have a quote before them; numbers stay."""
-    from matplotlib.figure import Figure
-
-    import plots.figures as figures  # as the render processes have it
-
-    figure = Figure()
-    axes = figure.add_subplot(xlabel="=2+2")
-    for formula in FORMULAS:
-        axes.plot(["=a", "@b"], [-1.5, 2.5], label=formula)
-    table = figures.csv_of(figure).decode()
+    status, table = site.tell("attacked/formulas.csv")
+    assert status == 200
     cells = [cell for row in csv.reader(io.StringIO(table, newline="")) for cell in row]
     assert not [cell for cell in cells if re.match(r"[=+\-@\t\r]", cell) and not re.fullmatch(r"-?\d+(\.\d+)?", cell)]
     assert "-1.5" in cells and "'=2+2" in cells and "'=1+1" in cells and "'@b" in cells
@@ -801,7 +830,8 @@ def test_a_broken_log_is_told_in_a_sentence_and_the_last_good_picture_stays(site
     path = site.data / f"broken-{list(BROKEN).index(broken)}.csv"
     target = f"training/convergence{{}}?file_path={path.name}&width=200&height=150"
     path.write_text(ROWS)
-    assert site.tell(target.format(""), "text/html")[0] == 200
+    if expected != 200:
+        assert site.tell(target.format(""), "text/html")[0] == 200
     path.write_bytes(content) if isinstance(content, bytes) else path.write_text(content)
     status, said = site.tell(target.format(".csv"))
     assert expected in (None, status), said
@@ -811,9 +841,8 @@ def test_a_broken_log_is_told_in_a_sentence_and_the_last_good_picture_stays(site
         assert answer.headers["X-Plotsrv-Error"] and b"last good picture" in answer.body
         told = re.search(r'role="alert"><strong>([^<]*)</strong>', answer.body.decode())
         assert told and path.name in told[1] and "\n" not in told[1]
-    path.write_text(ROWS + "4,0.0625\n")
-    assert "0.0625" in site.tell(target.format(".csv"))[1]
-    if status != 200:
+        path.write_text(ROWS + "4,0.0625\n")
+        assert "0.0625" in site.tell(target.format(".csv"))[1]
         assert "X-Plotsrv-Error" not in site.ask(target.format(""), "text/html").headers
 
 
@@ -822,9 +851,9 @@ def test_half_a_number_at_the_end_of_a_log_is_not_drawn(site):
     path = site.data / "torn.csv"
     for end in range(len("4,0.0625\n")):
         path.write_text(ROWS + "4,0.0625\n"[:end])
-        for place in ("training/convergence.csv?file_path=", "attacked/growing.csv?file=", "training/run.csv?run="):
-            table = site.tell(f"{place}torn.csv&width={400 + end}")[1]
-            assert [line for line in table.splitlines() if line.startswith("4")] == [], table
+        places = ("training/convergence.csv?file_path=", "attacked/growing.csv?file=", "training/run.csv?run=")
+        table = site.tell(f"{places[end % 3]}torn.csv&width={400 + end}")[1]
+        assert "0.125" in table and [line for line in table.splitlines() if line.startswith("4")] == [], table
 
 
 @pytest.mark.parametrize("change", ["deleted", "replaced", "truncated", "forbidden", "a folder", "a link out"])
@@ -858,25 +887,30 @@ def test_a_log_that_goes_away_leaves_its_last_picture(site, change):
 
 def test_no_vector_reads_a_byte_through_a_real_server(bench):
     """F1 to F10: some of the siege's vectors on the wire; the server's own output is looked through, too."""
-    assert not unmet(siege_files.traversal(bench, every=199))
+    assert not unmet(siege_files.traversal(bench, every=601))
 
 
-def test_files_that_are_swapped_for_links_are_not_read(tmp_path, monkeypatch):
-    """F4: a second of the race, or as long as it takes until files have been drawn and refused."""
+def test_files_that_are_swapped_for_links_are_not_read(bench, monkeypatch):
+    """F4: a part of the race, until some files have been drawn and some refused."""
     raced = {name: places[::2] for name, places in siege_files.RACED.items()}
     monkeypatch.setattr(siege_files, "RACED", raced)
-    timed = ("drawings of files that are swapped", "of these, refusals")
-    assert not unmet(tried(siege_files.symlink_race, tmp_path, timed, dict(seconds=1), dict(seconds=15)))
+    assert not unmet(siege_files.symlink_race(bench, enough=3))
 
 
 def test_no_parameter_makes_plotsrv_connect_out(bench):
     """F10: a part of the siege's addresses, with a listener on loopback and an ear in every process."""
-    assert not unmet(siege_files.outbound(bench, every=101))
+    assert not unmet(siege_files.outbound(bench, every=151))
 
 
 def test_a_tortured_log_is_drawn_as_it_was_written(bench):
-    """X7: a few drawings of logs that are truncated, rotated and replaced."""
-    assert not unmet(siege_files.torture(bench, drawings=18), "of these, with a picture")
+    """X7: a few drawings of logs that are truncated, rotated and replaced, or vanish while they are being opened."""
+    assert not unmet(siege_files.torture(bench, drawings=len(siege_files.TORTURED)), "of these, with a picture")
+
+
+def test_nothing_from_outside_is_in_what_the_server_says(bench):
+    """F1 to F10: nor in what it has said in any of the trials above, and none of them is a traceback to it."""
+    said = bench.said.read_bytes()
+    assert b"http://" in said and not leaked(said) and b"Traceback" not in said
 
 
 @pytest.mark.parametrize("made", ["0.1", "0.12", "0.100000000000", "0.100000001171", "1.5", "0.100000001187", "7e-12"])

@@ -7,6 +7,7 @@ the entries of the catalogue of attacks, F1 to F10; each is tried in every one o
 
 import base64
 import binascii
+import functools
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -207,6 +208,7 @@ FAMILIES: dict[str, Callable[[Path], Iterator[str]]] = {
 LONGEST = 7500  # characters on the wire, so that the rest of the request's line has room
 
 
+@functools.cache
 def vectors(data: Path) -> list[Vector]:
     """All the tries on a data folder that `planted` made; no two of them are the same on the wire."""
     found: dict[str, Vector] = {}
