@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+from types import SimpleNamespace
 
 import pytest
 from load import BROWSER_ARGUMENTS, browser_path
@@ -86,24 +87,18 @@ def browser():
         browser.close()
 
 
-@pytest.fixture
-def page_with(browser, server):
-    """A function that opens a page without JavaScript; its URLs are relative to the server's."""
-    contexts = []
-
-    def open_page(color_scheme="light", viewport=DESKTOP):
-        options = dict(java_script_enabled=False, color_scheme=color_scheme, viewport=viewport)
-        contexts.append(browser.new_context(base_url=server.url, **options))
-        return contexts[-1].new_page()
-
-    yield open_page
-    for context in contexts:
-        context.close()
+@pytest.fixture(scope="module")
+def reader(browser, server):
+    """Somebody's browser with JavaScript switched off; its URLs are relative to the server's."""
+    with browser.new_context(base_url=server.url, java_script_enabled=False, viewport=DESKTOP) as context:
+        yield context
 
 
 @pytest.fixture
-def page(page_with):
-    return page_with()
+def page(reader):
+    """A new tab of that browser."""
+    with reader.new_page() as page:
+        yield page
 
 
 def colors_of(png):
@@ -114,20 +109,27 @@ def colors_of(png):
     return {color: count for count, color in image.getcolors(image.width * image.height)}
 
 
-def screenshot(page):
-    """The whole page as it is now. Chromium may leave unanswered, or refuse, one of a page that is being replaced."""
+def screenshot(page, **options):
+    """The page as it is now. Chromium may leave unanswered, or refuse, one of a page that is being replaced."""
     from playwright.sync_api import Error
 
-    for _ in range(5):
+    def taken():
         with contextlib.suppress(Error):
-            return page.screenshot(full_page=True, timeout=3000)
-    return page.screenshot(full_page=True)
+            return page.screenshot(timeout=5000, **options)
+        page.wait_for_timeout(100)
+
+    return eventually(taken) or page.screenshot(**options)
 
 
 def red_in(page):
-    """How many pixels of the page have the red of the curve; 0 where there is no picture, or it is blank."""
-    colors = colors_of(screenshot(page))
+    """How many pixels of the whole page have the red of the curve; 0 where there is no picture, or it is blank."""
+    colors = colors_of(screenshot(page, full_page=True))
     return sum(count for (r, g, b), count in colors.items() if r > 200 and g < 60 and b < 60)
+
+
+def in_time(page, condition):
+    """Look now and then, while the page does what it does, until the condition holds; what it gave last."""
+    return eventually(lambda: page.wait_for_timeout(150) or condition())
 
 
 SEEN = """() => {
@@ -141,13 +143,13 @@ SEEN = """() => {
 
 
 def seen(page):
-    """What a page shows at one moment: its picture, and the error above it; {} while it is being replaced."""
+    """What a page shows at one moment: its picture, and the error above it; nothing while it is being replaced."""
     from playwright.sync_api import Error
 
     try:
         return page.evaluate(SEEN)
     except Error:
-        return {}
+        return dict.fromkeys(["picture", "error", "error_is_above"])
 
 
 def statuses(page):
@@ -165,11 +167,6 @@ def kept(file):
     text = file.read_text()
     yield file
     file.write_text(text)
-
-
-def width_of(page):
-    """How wide the whole document is, in pixels."""
-    return page.evaluate("document.documentElement.scrollWidth")
 
 
 # -- the walk of a newcomer
@@ -214,38 +211,38 @@ def test_a_checkbox_that_is_on_by_default_can_be_switched_off(page):
 def test_a_page_refreshes_itself_and_shows_new_data(folder, page):
     """Rows that are appended to the log are in the picture at the next refresh, with no click."""
     page.goto("/mine/run?refresh_every=1")
-    before = red_in(page)
+    before, picture = red_in(page), seen(page)["picture"]
     with open(folder / "run.csv", "a") as log:
         log.write("".join(f"{step},{step / 10}\n" for step in range(3, 10)))
-    assert eventually(lambda: red_in(page) > before * 1.5)
+    assert in_time(page, lambda: seen(page)["picture"] not in (picture, None) and red_in(page) > before * 1.5)
 
 
 def test_while_nothing_changes_chromium_asks_with_the_etag_and_goes_on_refreshing(folder, page):
     """Refresh after refresh is answered with 304; the page stays, and new rows still come in."""
     page.goto("/mine/run?refresh_every=1&name=asleep")
     codes, before = statuses(page), red_in(page)
-    assert eventually(lambda: red_in(page) == before and codes[-2:] == [304, 304])
+    assert in_time(page, lambda: codes[-2:] == [304, 304] and red_in(page) == before)
     assert page.title().endswith("– run")
     with open(folder / "run.csv", "a") as log:
         log.write("9,0.1\n1,0.9\n9,0.2\n1,0.5\n")
-    assert eventually(lambda: red_in(page) > before and codes[-1] == 304 and 200 in codes)
+    assert in_time(page, lambda: codes[-1] == 304 and 200 in codes and red_in(page) > before)
 
 
 def test_a_live_page_shows_new_data_without_being_loaded_again(folder, page):
     """Rows that are appended are on the screen at once, the second time as the first, and an error is told there."""
     page.goto("/mine/run?refresh_every=live&name=live", wait_until="commit")
-    assert eventually(lambda: red_in(page))
+    assert in_time(page, lambda: red_in(page))
     codes = statuses(page)
     with kept(folder / "run.csv") as log:
         for rows in ("1,0.1\n9,0.3\n1,0.7\n9,0.8\n", "1,0.4\n9,0.4\n1,0.2\n9,0.6\n"):
             before = red_in(page)
             with open(log, "a") as file:
                 file.write(rows)
-            assert eventually(lambda before=before: red_in(page) > before)
-        whole = page.screenshot()
+            assert in_time(page, lambda before=before: red_in(page) > before)
+        whole = screenshot(page)
         log.write_text("nothing,of,use\n")
-        assert eventually(lambda: page.screenshot() != whole) and red_in(page)  # still the picture, and the error on it
-    assert eventually(lambda: page.screenshot() != whole) and not codes
+        assert in_time(page, lambda: screenshot(page) != whole) and red_in(page)  # the picture, and the error on it
+    assert in_time(page, lambda: screenshot(page) != whole) and not codes
 
 
 def test_a_broken_edit_keeps_the_last_picture_under_the_error_until_it_is_mended(folder, page):
@@ -260,12 +257,12 @@ def test_a_broken_edit_keeps_the_last_picture_under_the_error_until_it_is_mended
     try:
         for error, text in edits.items():
             file.write_text(text)
-            found = eventually(lambda error=error: error in (now := seen(page)).get("error", "") and now)
+            found = in_time(page, lambda error=error: error in ((now := seen(page))["error"] or "") and now)
             assert found["picture"] == picture and found["error_is_above"] and "mine.py" in found["error"]
             assert red_in(page)
     finally:
         file.write_text(PLOTS)
-    assert eventually(lambda: seen(page).get("error") == "") and red_in(page)
+    assert in_time(page, lambda: seen(page)["error"] == "") and red_in(page)
 
 
 # -- for every eye, hand and screen
@@ -281,29 +278,72 @@ PAGES = {
     "no such plot": "/mine/nothing_of_that_name_" + "x" * 200,
     "Excel and CSV": "/training/convergence/form",
 }
+FORMS = {"form", "wrong form", "Excel and CSV"}
+
+
+@pytest.fixture(scope="module")
+def everyone(browser, server):
+    """A tab with JavaScript on, and what it complained of since it was asked last."""
+    with browser.new_context(base_url=server.url, viewport=DESKTOP) as context:
+        page, complaints = context.new_page(), []
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda asked: asked.url.startswith((server.url, "data:")) or complaints.append(asked.url))
+        yield page, complaints
+
+
+@pytest.fixture(scope="module", params=PAGES)
+def opened(everyone, request):
+    """One of the pages, which is loaded once for all that is asked of it, and what the browser complained of."""
+    page, complaints = everyone
+    complaints.clear()
+    page.goto(PAGES[request.param])
+    return SimpleNamespace(name=request.param, page=page, complaints=complaints)
+
+
+def test_a_page_breaks_none_of_its_own_rules(opened):
+    """With JavaScript on, the content security policy has nothing to complain about, and nothing is run."""
+    assert opened.page.locator("script").count() == 0
+    assert [text for text in opened.complaints if "the server responded with a status" not in text] == []
+
+
+def test_every_control_has_a_label_and_every_page_a_heading(opened):
+    """Screen readers have a name for each thing."""
+    page = opened.page
+    assert page.locator("h1").count() == 1 and page.locator("html").get_attribute("lang") == "en"
+    controls = page.locator("input:not([type=hidden]), select, textarea")
+    assert opened.name not in FORMS or controls.count() > 2
+    unnamed = controls.evaluate_all("all => all.filter(e => !e.labels.length).map(e => e.name)")
+    assert unnamed == []
+    described = page.locator("[aria-describedby]")
+    missing = described.evaluate_all(
+        "all => all.map(e => e.getAttribute('aria-describedby')).filter(id => !document.getElementById(id))"
+    )
+    assert missing == []
 
 
 @pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["phone", "desktop"])
-@pytest.mark.parametrize("address", PAGES.values(), ids=PAGES)
-def test_no_page_is_wider_than_its_window(page_with, address, viewport):
+def test_no_page_is_wider_than_its_window(opened, viewport):
     """Nobody scrolls sideways, on a phone of 390 pixels neither."""
-    page = page_with(viewport=viewport)
-    page.goto(address)
-    assert width_of(page) <= viewport["width"]
+    page = opened.page
+    page.set_viewport_size(viewport)
+    assert page.evaluate("innerWidth") == viewport["width"]
+    assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
 
 
-@pytest.mark.parametrize("address", PAGES.values(), ids=PAGES)
-def test_pages_are_light_or_dark_as_the_user_has_it(page_with, address):
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_are_light_or_dark_as_the_user_has_it(opened, scheme):
     """The colour that most of a page has follows prefers-color-scheme, and text stands out from it."""
-    for scheme, is_background in (("light", lambda color: min(color) > 230), ("dark", lambda color: max(color) < 60)):
-        page = page_with(color_scheme=scheme)
-        page.goto(address)
-        colors = colors_of(page.screenshot(clip=dict(x=0, y=0, width=1100, height=250)))
-        assert is_background(max(colors, key=colors.get))
-        ink, paper = page.evaluate(
-            "[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]"
-        )
-        assert contrast(ink, paper) > 7
+    page = opened.page
+    page.set_viewport_size(DESKTOP)
+    page.emulate_media(color_scheme=scheme)
+    colors = colors_of(screenshot(page, clip=dict(x=0, y=0, width=1100, height=250)))
+    background = max(colors, key=colors.get)
+    assert min(background) > 230 if scheme == "light" else max(background) < 60
+    ink, paper = page.evaluate(
+        "[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]"
+    )
+    assert contrast(ink, paper) > 7
 
 
 def contrast(*colors):
@@ -318,53 +358,28 @@ def contrast(*colors):
     return (lighter + 0.05) / (darker + 0.05)
 
 
+FOCUSED = """() => {
+    const focused = document.activeElement, name = focused.name || focused.textContent.trim();
+    return [focused === document.body ? "" : name, getComputedStyle(focused).outlineStyle];
+}"""
+
+
 def test_tab_reaches_every_control_in_order_and_enter_submits(page):
     """The keyboard alone is enough, and the focus can be seen."""
     page.goto("/mine/run/form")
     reached = []
     for _ in range(60):
         page.keyboard.press("Tab")
-        focused = page.locator(":focus")
-        if not focused.count():
+        name, outline = page.evaluate(FOCUSED)
+        if not name:
             break
-        reached.append(focused.evaluate("e => e.name || e.textContent.trim()"))
-        assert focused.evaluate("e => getComputedStyle(e).outlineStyle") != "none"
-        if reached[-1] == "first":
-            focused.fill("1")
+        assert outline != "none"
+        reached.append(name)
+        if name == "first":
+            page.keyboard.type("1")
     order = ["Gallery", "file_path", "first", "limits", "marker", "log", "name", "refresh_every", "Show the plot"]
     assert [name for name in reached if name in order] == order
     page.get_by_label("name").focus()
     page.keyboard.press("Enter")
     page.wait_for_selector("img.picture")
     assert "first=1" in page.url
-
-
-@pytest.mark.parametrize("address", ["/mine/run/form", "/training/convergence/form", "/mine/run?first=many"])
-def test_every_control_has_a_label_and_every_page_a_heading(page, address):
-    """Screen readers have a name for each thing."""
-    page.goto(address)
-    assert page.locator("h1").count() == 1 and page.locator("html").get_attribute("lang") == "en"
-    controls = page.locator("input:not([type=hidden]), select, textarea")
-    assert controls.count() > 2
-    unnamed = controls.evaluate_all("all => all.filter(e => !e.labels.length).map(e => e.name)")
-    assert unnamed == []
-    described = page.locator("[aria-describedby]")
-    missing = described.evaluate_all(
-        "all => all.map(e => e.getAttribute('aria-describedby')).filter(id => !document.getElementById(id))"
-    )
-    assert missing == []
-
-
-@pytest.mark.parametrize("address", PAGES.values(), ids=PAGES)
-def test_a_page_breaks_none_of_its_own_rules(browser, server, address):
-    """With JavaScript on, the content security policy has nothing to complain about, and nothing is run."""
-    context = browser.new_context(base_url=server.url)
-    page, complaints = context.new_page(), []
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda request: request.url.startswith((server.url, "data:")) or complaints.append(request.url))
-    page.goto(address)
-    assert page.locator("script").count() == 0
-    context.close()
-    status_lines = [text for text in complaints if "the server responded with a status" in text]
-    assert [text for text in complaints if text not in status_lines] == []

@@ -145,6 +145,7 @@ def test_lines_that_are_no_curves_are_not_smoothed(name):
 
     def plot():
         axes = axes_with()
+        axes.set_axis_off()  # drawn without ticks, which takes half the time
         lines_left_alone()[name](axes)
         return axes.figure
 
@@ -711,7 +712,7 @@ def test_a_line_without_a_label_has_none():
 
 def test_all_points_are_told_of_a_thinned_line():
     """However few are drawn, and however many are written in one go."""
-    x = numpy.arange(70_000)
+    x = numpy.arange(51_000)
     y = RANDOM.random(len(x))
     with thinning():
         axes = axes_with((x, y))
@@ -814,7 +815,7 @@ def test_a_figure_without_lines_is_an_empty_table():
     assert csv_of(Figure()) == b"\n"
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=25)
 @given(st.lists(st.lists(st.integers(0, 20), min_size=1, max_size=8, unique=True).map(sorted), min_size=1, max_size=4))
 def test_joining_loses_and_invents_nothing(columns):
     """Each line can be had back from the table, for any x."""

@@ -4,8 +4,10 @@ import base64
 import contextlib
 import http.client
 import http.server
+import io
 import os
 import re
+import runpy
 import subprocess
 import sys
 import textwrap
@@ -69,27 +71,43 @@ def cgi_script(tmp_path):
     return script
 
 
-def run_cgi(script, query):
-    """Header fields and body of what a CGI script prints."""
-    environment = dict(os.environ, GATEWAY_INTERFACE="CGI/1.1", REQUEST_METHOD="GET", QUERY_STRING=query)
-    done = subprocess.run([script], env=environment, cwd=script.parent, capture_output=True, timeout=60)
+def printed_by_process(script, environment):
+    """What a script prints that a web server starts."""
+    done = subprocess.run([script], env=os.environ | environment, cwd=script.parent, capture_output=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, b"")
-    head, _, body = done.stdout.partition(b"\r\n\r\n")
+    return done.stdout
+
+
+def printed_here(script, environment):
+    """The same, without the time that a process takes to import matplotlib."""
+    output = io.TextIOWrapper(io.BytesIO())
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(output):
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        patch.setattr(sys, "path", [*sys.path])
+        runpy.run_path(str(script), run_name="__main__")
+    return output.buffer.getvalue()
+
+
+def run_cgi(script, query, printed=printed_here):
+    """Header fields and body of what a CGI script prints."""
+    output = printed(script, {"GATEWAY_INTERFACE": "CGI/1.1", "REQUEST_METHOD": "GET", "QUERY_STRING": query})
+    head, _, body = output.partition(b"\r\n\r\n")
     return dict(line.split(": ", 1) for line in head.decode().split("\r\n")), body
 
 
 @pytest.mark.parametrize(
-    ("query", "content_type", "begins"),
+    ("query", "printed", "content_type", "begins"),
     [
-        ("", "image/png", PNG),
-        ("format=svg", "image/svg+xml", b"<?xml"),
-        ("format=pdf", "application/pdf", b"%PDF"),
-        ("page=1", "text/html", b'<img src="data:image/png;base64,iVBOR'),
+        ("", printed_by_process, "image/png", PNG),
+        ("format=svg", printed_here, "image/svg+xml", b"<?xml"),
+        ("format=pdf", printed_here, "application/pdf", b"%PDF"),
+        ("page=1", printed_here, "text/html", b'<img src="data:image/png;base64,iVBOR'),
     ],
 )
-def test_a_cgi_script_sends_a_figure(cgi_script, query, content_type, begins):
+def test_a_cgi_script_sends_a_figure(cgi_script, query, printed, content_type, begins):
     """Bytes and content type, written to stdout; no file is left behind."""
-    headers, body = run_cgi(cgi_script, query)
+    headers, body = run_cgi(cgi_script, query, printed)
     assert headers == {"Content-Type": content_type}
     assert body.startswith(begins)
     assert os.listdir(cgi_script.parent) == ["plot.py"]
@@ -327,24 +345,26 @@ def test_waitress_passes_on_what_is_refused(site, mounted, method, path, status)
     assert (body == b"") == (method == "HEAD")
 
 
-def test_a_host_program_ends_when_it_is_done(folder):
+def test_a_host_program_ends_when_it_is_done(tmp_path):
     """Its render processes end with it, though nobody closed them."""
+    (tmp_path / "one.py").write_text("def plot_line():\n    return '<svg xmlns=\"http://www.w3.org/2000/svg\"/>'\n")
     code = f"""
         import sys, time
         sys.path[:0] = [{ROOT!r}, {os.path.dirname(__file__)!r}]
         import plotsrv
         from wsgiref.util import setup_testing_defaults
-        site = plotsrv.wsgi_application({str(folder / "plots")!r}, workers=1)
+        site = plotsrv.wsgi_application({str(tmp_path)!r}, workers=1)
         status = ["503"]
         while status[0].startswith("503"):
-            environ = dict(PATH_INFO="/one/line.png", HTTP_HOST="localhost")
+            environ = dict(PATH_INFO="/one/line.svg", HTTP_HOST="localhost")
             setup_testing_defaults(environ)
             site(environ, lambda *answer: status.__setitem__(0, answer[0]))
             time.sleep(0.05)
         renderer = site.application.studio.renderer
         print(status[0], *[process.process.pid for process in [*renderer.idle, *renderer.busy]])
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=60)
+    command = [sys.executable, "-S", "-c", textwrap.dedent(code)]  # with no package to load, matplotlib above all
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.stderr == "" and done.stdout.startswith("200 OK ")
     for pid in map(int, done.stdout.split()[2:]):
         with pytest.raises(ProcessLookupError):

@@ -18,12 +18,12 @@ from matplotlib.lines import Line2D
 
 from plots import thinning
 
-ROWS = 120_000
+ROWS = 60_000
 STEPS = numpy.arange(ROWS)
 RANDOM = numpy.random.default_rng(1)
-NOISE = 1 + 3 * numpy.exp(-STEPS / 24_000) + 0.1 * RANDOM.standard_normal(ROWS)
+NOISE = 1 + 3 * numpy.exp(-STEPS / 12_000) + 0.1 * RANDOM.standard_normal(ROWS)
 WALK = 10 + 0.01 * RANDOM.standard_normal(ROWS).cumsum()
-WITH_GAPS = numpy.where((STEPS % 30_000 < 5_000) | (STEPS % 7_001 == 0), numpy.nan, WALK)
+WITH_GAPS = numpy.where((STEPS % 15_000 < 2_500) | (STEPS % 7_001 == 0), numpy.nan, WALK)
 AS_IT_IS = {"path.simplify": False, "agg.path.chunksize": 0}
 
 
@@ -35,8 +35,10 @@ def close_figures():
 
 
 def axes_of_figure():
-    """Axes of a figure that belongs to no pyplot, small so that it is drawn quickly."""
-    return Figure(figsize=(3, 2), dpi=100).add_subplot()
+    """Axes of a figure that belongs to no pyplot, small and without ticks so that it is drawn quickly."""
+    axes = Figure(figsize=(3, 2), dpi=100).add_subplot()
+    axes.set_axis_off()
+    return axes
 
 
 def pixels(figure):
@@ -46,19 +48,20 @@ def pixels(figure):
     return plt.imread(io.BytesIO(memory.getvalue()))
 
 
-def three_pictures(plot):
-    """The thinned picture, the one that matplotlib simplifies, and the one with all points."""
-    with thinning.thinning() as thinned:
-        thin = pixels(plot())
-        assert thinned.notes
-    simplified = pixels(plot())
-    with matplotlib.rc_context(AS_IT_IS):
-        return thin, simplified, pixels(plot())
-
-
 def difference(picture, other):
     """How much two pictures differ, in pixels that go from black to white."""
     return numpy.abs(picture - other)[..., :3].mean(axis=-1).sum()
+
+
+def is_as_good(plot):
+    """Is the thinned picture as near to the one with all points as the one that matplotlib simplifies?"""
+    with thinning.thinning() as thinned:
+        thin = pixels(plot())
+        assert thinned.notes
+    with matplotlib.rc_context(AS_IT_IS):
+        whole = pixels(plot())
+    differs = difference(thin, whole)
+    return differs <= 2 or differs <= difference(pixels(plot()), whole) + 2
 
 
 def is_thinned(plot):
@@ -88,8 +91,7 @@ def test_the_picture_is_as_good_as_a_simplified_one(y, x_scale, y_scale):
         axes.plot(STEPS + 1, y)
         return axes.figure
 
-    thin, simplified, whole = three_pictures(plot)
-    assert difference(thin, whole) <= difference(simplified, whole) + 2
+    assert is_as_good(plot)
 
 
 @pytest.mark.parametrize("y_scale", ["symlog", "asinh", "logit"])
@@ -102,8 +104,7 @@ def test_the_picture_is_as_good_on_other_scales(y_scale):
         axes.plot(STEPS, WALK / 20)
         return axes.figure
 
-    thin, simplified, whole = three_pictures(plot)
-    assert difference(thin, whole) <= difference(simplified, whole) + 2
+    assert is_as_good(plot)
 
 
 @pytest.mark.parametrize("style", [{"linestyle": "--"}, {"alpha": 0.5}, {"linewidth": 0.4}, {"drawstyle": "steps-mid"}])
@@ -115,8 +116,7 @@ def test_the_picture_is_as_good_in_other_styles(style):
         axes.plot(STEPS, WALK, **style)
         return axes.figure
 
-    thin, simplified, whole = three_pictures(plot)
-    assert difference(thin, whole) <= difference(simplified, whole) + 2
+    assert is_as_good(plot)
 
 
 def test_a_gap_stays_a_gap():
@@ -127,8 +127,7 @@ def test_a_gap_stays_a_gap():
         axes.plot(STEPS, WITH_GAPS)
         return axes.figure
 
-    thin, simplified, whole = three_pictures(plot)
-    assert difference(thin, whole) <= difference(simplified, whole) + 2
+    assert is_as_good(plot)
 
 
 @pytest.mark.parametrize("every", [2, 3, 10])
@@ -146,8 +145,11 @@ def test_numbers_between_gaps_are_not_joined(every):
     assert difference(thin, pixels(plot())) == 0
 
 
-@pytest.mark.parametrize("x", [-STEPS, numpy.sqrt(STEPS), STEPS // 3, STEPS.astype("M8[s]")])
-@pytest.mark.parametrize("y", [NOISE, WALK], ids=["noise", "walk"])
+@pytest.mark.parametrize(
+    ("x", "y"),
+    [(-STEPS, WALK), (numpy.sqrt(STEPS), WALK), (STEPS // 3, NOISE), (STEPS.astype("M8[s]"), NOISE)],
+    ids=["falls", "is uneven", "repeats itself", "is a time"],
+)
 def test_x_may_fall_be_uneven_repeat_itself_or_be_a_time(x, y):
     """It is enough that x never turns back."""
 
@@ -156,11 +158,10 @@ def test_x_may_fall_be_uneven_repeat_itself_or_be_a_time(x, y):
         axes.plot(x, y)
         return axes.figure
 
-    thin, simplified, whole = three_pictures(plot)
-    assert difference(thin, whole) <= difference(simplified, whole) + 2
+    assert is_as_good(plot)
 
 
-@pytest.mark.parametrize("limits", [(50_000, 50_400), (90_000, 60_000), (-1e6, 2e6)])
+@pytest.mark.parametrize("limits", [(25_000, 25_400), (45_000, 30_000), (-500_000, 1_000_000)])
 def test_a_narrower_view_is_thinned_from_all_points(limits):
     """What is seen through other limits is as good as the whole line, also where they are set after the line."""
 
@@ -170,8 +171,7 @@ def test_a_narrower_view_is_thinned_from_all_points(limits):
         axes.set_xlim(limits)
         return axes.figure
 
-    thin, simplified, whole = three_pictures(plot)
-    assert difference(thin, whole) <= difference(simplified, whole) + 2
+    assert is_as_good(plot)
 
 
 def test_several_axes_are_seen_each_on_its_own():
@@ -188,8 +188,7 @@ def test_several_axes_are_seen_each_on_its_own():
         below.semilogx(STEPS, NOISE)
         return left.figure
 
-    thin, simplified, whole = three_pictures(plot)
-    assert difference(thin, whole) <= difference(simplified, whole) + 2
+    assert is_as_good(plot)
 
 
 @pytest.mark.parametrize("format", ["svg", "pdf"])
@@ -254,6 +253,7 @@ def test_what_could_look_different_is_left_alone(name):
 
     def plot():
         axes = Figure(figsize=(1, 1), dpi=50).add_subplot()
+        axes.set_axis_off()
         plots_left_alone()[name](axes)
         return axes.figure
 
@@ -286,7 +286,7 @@ def test_limits_are_those_of_all_points(y, scale):
     def limits():
         axes = axes_of_figure()
         axes.set(xscale=scale, yscale=scale)
-        axes.plot(STEPS - 30_000, y)
+        axes.plot(STEPS - 15_000, y)
         axes.plot(STEPS, y + 1)
         first = axes.axis(), axes.dataLim.minpos.tolist()
         axes.figure.canvas.draw()
@@ -357,8 +357,8 @@ def test_lines_are_the_same_but_for_their_points():
 def test_pandas_draws_thinned_lines():
     """DataFrame.plot calls Axes.plot, and a Series is a column."""
     with thinning.thinning() as thinned:
-        pandas.DataFrame({"walk": WALK, "noise": NOISE}).plot().figure.canvas.draw()
-        assert thinned.notes[0].startswith("2 lines of 120,000 points are drawn with at most ")
+        pandas.DataFrame({"walk": WALK, "noise": NOISE}).plot(figsize=(3, 2)).figure.canvas.draw()
+        assert thinned.notes[0].startswith("2 lines of 60,000 points are drawn with at most ")
 
 
 def test_afterwards_matplotlib_is_as_before():
@@ -399,7 +399,7 @@ def test_the_note_tells_of_one_line():
         [note] = thinned.notes
         line.remove()
         assert thinned.notes == []
-    assert note.startswith("1 line of 120,000 points is drawn with ")
+    assert note.startswith("1 line of 60,000 points is drawn with ")
     assert note.endswith("; thin=0 draws them all.")
 
 
@@ -410,7 +410,7 @@ def test_the_note_tells_of_lines_of_several_lengths():
         axes.plot(STEPS, WALK)
         axes.plot(STEPS[1:], WALK[1:])
         [note] = thinned.notes
-    assert note.startswith("2 lines of up to 120,000 points are drawn with at most ")
+    assert note.startswith("2 lines of up to 60,000 points are drawn with at most ")
     assert note.endswith(" each; thin=0 draws them all.")
 
 
@@ -433,7 +433,7 @@ def column_of_row(rows):
 NUMBERS = st.one_of(st.floats(width=32), st.sampled_from([0.0, 1.0, -1.0, numpy.nan]))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(st.lists(NUMBERS, min_size=1, max_size=40), st.lists(st.integers(1, 1_500), min_size=1, max_size=5))
 def test_what_is_remembered_is_what_would_be_found_afresh(numbers, rows):
     """However a column grew, it is thinned like one that was always there, as is its beginning."""
@@ -446,7 +446,7 @@ def test_what_is_remembered_is_what_would_be_found_afresh(numbers, rows):
         assert remembered.outstanding(column).tolist() == fresh.outstanding(column).tolist()
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.integers(0, 2), min_size=2, max_size=200), st.lists(st.integers(2, 200), max_size=4))
 def test_the_direction_of_a_column_is_remembered(steps, rows):
     """It may turn back later, and yet its beginning rises."""
@@ -474,7 +474,7 @@ def test_a_buffer_is_recognised_through_pandas(column_of):
     """A DataFrame that shares its memory hands out views, and no number is copied."""
     steps, losses = STEPS.copy(), WALK.copy()
     thinning.only_grows(losses)
-    frame = pandas.DataFrame({"step": steps[:100_000], "loss": losses[:100_000]}, copy=False)
+    frame = pandas.DataFrame({"step": steps[:50_000], "loss": losses[:50_000]}, copy=False)
     with thinning.thinning():
         [line] = axes_of_figure().plot(column_of(frame))
         assert numpy.shares_memory(line.get_ydata(), losses)
