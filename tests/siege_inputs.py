@@ -690,8 +690,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import matplotlib.pyplot as plt
-
 def everything():
     """What a plot could come upon: its environment, its first one, that of its parent, and the token's file."""
     told = [dict(os.environ)]
@@ -710,6 +708,7 @@ def plot_environ():
 
 def plot_prints(name: str = ""):
     print(everything(), name)
+    import matplotlib.pyplot as plt
     figure, axes = plt.subplots()
     axes.plot([1, 2], label=name)
     axes.set_title(name)
@@ -795,7 +794,7 @@ def settled_with_token(server: Site) -> None:
 
 # ---- Other sites: a foreign page in the user's browser ----
 
-EVIL_PAGE = """<!DOCTYPE html><title>evil</title><link rel=stylesheet href="{0}&how=link">
+EVIL_PAGE = """<link rel=stylesheet href="{0}&how=link">
 <link rel=prefetch href="{0}&how=prefetch"><link rel=preload as=image href="{0}&how=preload">
 <img src="{0}&how=img"><img src="{0}&how=anonymous" crossorigin><picture><source srcset="{0}&how=source"><img></picture>
 <iframe src="{0}&how=iframe"></iframe><iframe src="{1}?number=1&how=page" sandbox="allow-scripts allow-forms"></iframe>
@@ -803,36 +802,39 @@ EVIL_PAGE = """<!DOCTYPE html><title>evil</title><link rel=stylesheet href="{0}&
 </video><audio src="{0}&how=audio"></audio><svg><image href="{0}&how=image"/></svg>
 <script src="{0}&how=script"></script>
 <script src="{2}/plots.json?how=json"></script><div style="background: url('{0}&how=css')">x</div>
-<input type=image src="{0}&how=input"><iframe name=target></iframe>
-<form action="{1}" target=target id=form><input name=number value=2></form>
-<form action="{1}" method=post target=target id=post><input name=number value=3></form>
+<input type=image src="{0}&how=input"><iframe name="{2}"></iframe>
+<form action="{1}" target="{2}"><input name=number value=2></form>
+<form action="{1}" method=post target="{2}"><input name=number value=3></form>
 <iframe src="{2}/counted.live?how=live"></iframe><img src="{1}.live?number=4">"""
-EVIL_SCRIPT = """async ([picture, page, server]) => {
+EVIL_SCRIPT = """async targets => {
     const read = [], wait = ms => new Promise(done => setTimeout(done, ms));
-    document.getElementById("form").submit();
-    document.getElementById("post").submit();
+    for (const form of document.forms) form.submit();
     const fetched = async (address, options) => {
         try { if ((await (await fetch(address, options)).text()).length) read.push(`fetch ${address}`); } catch (e) {}
     };
-    const all = [];
-    for (const mode of ["cors", "no-cors", "same-origin"])
-        for (const address of [picture + "&how=fetch", page + "?number=5", server + "/plots.json", server + "/"])
-            for (const options of [{}, {credentials: "include"}, {method: "POST", body: "x"}, {headers: {"X-A": "b"}}])
-                all.push(fetched(address, {mode, ...options}));
-    await Promise.all(all);
-    for (const address of [picture + "&how=xhr", server + "/"])
-        await new Promise(done => {
-            const request = new XMLHttpRequest();
-            request.onloadend = () => { if (request.responseText) read.push(`xhr ${address}`); done(); };
-            request.open("GET", address); request.send();
-        });
-    for (const make of [() => new EventSource(page + ".live"), () => new WebSocket(page.replace("http", "ws")),
-                        () => new Worker(picture), () => new SharedWorker(picture)])
-        try { make().onmessage = message => read.push(`message ${message.data}`); } catch (error) {}
-    try { navigator.sendBeacon(page, "x"); } catch (error) {}
-    try { await import(picture + "&how=import"); read.push("import"); } catch (error) {}
-    const font = new FontFace("f", `url(${picture}&how=font)`);
-    try { await font.load(); read.push("font"); } catch (error) {}
+    const attack = async ([picture, page, server]) => {
+        const all = [];
+        for (const mode of ["cors", "no-cors", "same-origin"])
+            for (const address of [picture + "&how=fetch", page + "?number=5", server + "/plots.json", server + "/"])
+                for (const options of [{}, {credentials: "include"}, {method: "POST", body: "x"},
+                                       {headers: {"X-A": "b"}}])
+                    all.push(fetched(address, {mode, ...options}));
+        await Promise.all(all);
+        for (const address of [picture + "&how=xhr", server + "/"])
+            await new Promise(done => {
+                const request = new XMLHttpRequest();
+                request.onloadend = () => { if (request.responseText) read.push(`xhr ${address}`); done(); };
+                request.open("GET", address); request.send();
+            });
+        for (const make of [() => new EventSource(page + ".live"), () => new WebSocket(page.replace("http", "ws")),
+                            () => new Worker(picture), () => new SharedWorker(picture)])
+            try { make().onmessage = message => read.push(`message ${message.data}`); } catch (error) {}
+        try { navigator.sendBeacon(page, "x"); } catch (error) {}
+        try { await import(picture + "&how=import"); read.push("import"); } catch (error) {}
+        const font = new FontFace("f", `url(${picture}&how=font)`);
+        try { await font.load(); read.push("font"); } catch (error) {}
+    };
+    for (const target of targets) await attack(target);
     await wait(300);
     for (const image of document.images)
         if (image.naturalWidth) read.push(`size of ${image.currentSrc}`);
@@ -846,10 +848,14 @@ EVIL_SCRIPT = """async ([picture, page, server]) => {
 }"""
 
 
+Target = tuple[str, str, str]  # the addresses of a picture, its page and its server
+
+
 @contextmanager
-def evil_pages(picture: str, page: str, server: str) -> Iterator[int]:
+def evil_pages(targets: Sequence[Target]) -> Iterator[int]:
     """Another web server, whose pages ask for everything that a page can ask for; its port."""
-    body = EVIL_PAGE.format(picture, page, server).encode()
+    parts = [EVIL_PAGE.format(*target) for target in targets]
+    body = "\n".join(["<!DOCTYPE html><title>evil</title>", *parts]).encode()
 
     class Evil(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -884,9 +890,8 @@ def cross_site(bench: Bench, rounds: int = 5) -> Iterator[Row]:
         settled(port)
         drawn, read, tried = lane / "drawn.txt", [], 0
         with chromium("--host-resolver-rules=MAP evil.example 127.0.0.1") as browser:
-            for host in ["127.0.0.1", "localhost", "evil.example"] * rounds:
-                server = f"http://{host}:{port}"
-                asked, told = attacked(browser, f"{server}/bench_plot/counted", server, host == "evil.example")
+            for _ in range(rounds):
+                asked, told = attacked(browser, [f"http://{host}:{port}" for host in ATTACKED_HOSTS])
                 tried, read = tried + asked, read + told
         started = len(drawn.read_text().splitlines()) if drawn.exists() else 0
         own = ask(port, "/bench_plot/counted.png?number=6", host=f"localhost:{port}")
@@ -897,18 +902,26 @@ def cross_site(bench: Bench, rounds: int = 5) -> Iterator[Row]:
     yield Row(bars[1], len(read), "", "0", most=0)
 
 
-def attacked(browser: Any, page: str, server: str, rebound: bool) -> tuple[int, list[str]]:
-    """How many requests a foreign page, opened in a browser, has made of a server, and what it could read."""
-    picture, tab, asked = f"{page}.png?number=0", browser.new_page(), []
-    tab.on("request", lambda request: asked.append(request.url) if request.url.startswith(server) else None)
-    with evil_pages(picture, page, server) as port:
+ATTACKED_HOSTS = ["127.0.0.1", "localhost", "evil.example"]
+
+
+def attacked(browser: Any, servers: Sequence[str]) -> tuple[int, list[str]]:
+    """How many requests a foreign page, opened in a browser, has made of a server, and what it could read.
+
+    The last of the server's names is the one that is bound to it anew.
+    """
+    targets = [(f"{server}/bench_plot/counted.png?number=0", f"{server}/bench_plot/counted", server)
+               for server in servers]  # fmt: skip
+    tab, asked = browser.new_page(), []
+    tab.on("request", lambda request: asked.append(request.url) if request.url.startswith(tuple(servers)) else None)
+    with evil_pages(targets) as port:
         tab.goto(f"http://127.0.0.1:{port}/", wait_until="load")
-        read = tab.evaluate(EVIL_SCRIPT, [picture, page, server])
-        if rebound:  # now the page's own origin is where plotsrv is
-            for address in (picture, page, server + "/", server + "/plots.json"):
-                answer = tab.goto(address)
-                read += [f"{address}: {answer.status}"] if answer is None or answer.status != 421 else []
-                read += [f"{address}: told"] if answer and b"counted" in answer.body() else []
+        read = tab.evaluate(EVIL_SCRIPT, targets)
+        picture, page, server = targets[-1]
+        for address in (picture, page, server + "/", server + "/plots.json"):  # now the page's own origin is plotsrv's
+            answer = tab.goto(address)
+            read += [f"{address}: {answer.status}"] if answer is None or answer.status != 421 else []
+            read += [f"{address}: told"] if answer and b"counted" in answer.body() else []
     tab.close()
     return len(asked), list(read)
 

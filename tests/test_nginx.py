@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import siege_http
 from measuring import Bench
-from serving import PATIENCE, Server, eventually
+from serving import PATIENCE, BareServer, eventually
 from siege_http import TOKEN, TRUSTED, nginx, nginx_path
 
 pytestmark = pytest.mark.skipif(nginx_path() is None, reason="nginx is not installed (Debian: apt install nginx-light)")
@@ -63,7 +63,7 @@ def behind_nginx(folder, *options, settings=""):
     """plotsrv with its own plots and data, and nginx on another port."""
     (folder / "mine.py").write_text(PLOTS)
     (folder / "log.csv").write_text("one")
-    with Server(folder, "--plots", "mine.py", *options, PLOTSRV_TOKEN=TOKEN) as server:
+    with BareServer(folder, "--plots", "mine.py", *options, PLOTSRV_TOKEN=TOKEN) as server:
         server.settled_gallery()
         with nginx(folder / "nginx", server.port, settings) as ports:
             yield Behind(server, ports, folder)
