@@ -507,7 +507,7 @@ class Places:
 
         Whoever has all the places of one address gives up one where nothing has been asked since the last answer; but
         no other user of this machine takes ours. Where all are taken, whoever has never been let in gives way, then
-        the address with most of them: of these the one that has been waited for longest.
+        the address with most of them, then any other: of these the one that has been waited for longest.
         """
         if self.is_crowded(place) and len(self.crowds.get(OURS_CROWD, ())) < CONNECTIONS_OURS and is_ours():
             place.crowd = OURS_CROWD
@@ -523,7 +523,9 @@ class Places:
                 long_ago = time.monotonic() - CLOSING_SECONDS  # who has just come may be about to ask
                 strangers = [each for crowd in others for each in crowd if not each.is_known and each.since < long_ago]
                 crowd = max(self.crowds.values(), key=len)
-                victim = longest(strangers, IDLE, READING, SENDING) or longest(crowd, IDLE, READING, SENDING)
+                groups = (strangers, crowd, itertools.chain(*others))
+                victims = (longest(group, IDLE, READING, SENDING) for group in groups)
+                victim = next(filter(None, victims), None)
             if victim:
                 self.remove(victim)
                 self.add(place)
@@ -2285,12 +2287,7 @@ class Renderer:
         self.closed = False
 
     def submit(
-        self,
-        key: Any,
-        job: Job,
-        find: Find = lambda: None,
-        keep: Keep = lambda result: None,
-        client: str = "",
+        self, key: Any, job: Job, find: Find = lambda: None, keep: Keep = lambda result: None, client: str = ""
     ) -> Flight:
         """Start `job`, or join the equal one that is under way.
 
@@ -3068,10 +3065,7 @@ SURROUNDINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {  # h
         lambda: sys.modules["resource"].getrlimit(sys.modules["resource"].RLIMIT_NOFILE),
         lambda value: sys.modules["resource"].setrlimit(sys.modules["resource"].RLIMIT_NOFILE, value),
     ),
-    "numpy's errors": (
-        lambda: sys.modules["numpy"].geterr(),
-        lambda value: sys.modules["numpy"].seterr(**value),
-    ),
+    "numpy's errors": (lambda: sys.modules["numpy"].geterr(), lambda value: sys.modules["numpy"].seterr(**value)),
     "numpy's printing": (
         lambda: sys.modules["numpy"].get_printoptions(),
         lambda value: sys.modules["numpy"].set_printoptions(**value),

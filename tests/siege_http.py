@@ -135,13 +135,7 @@ class HalfGreeter(Slowpoke):
         super().go_on()
 
 
-KINDS = {
-    "header": SlowHeader,
-    "page": SlowReader,
-    "picture": SlowReader,
-    "idle": Idler,
-    "greeting": HalfGreeter,
-}
+KINDS = {"header": SlowHeader, "page": SlowReader, "picture": SlowReader, "idle": Idler, "greeting": HalfGreeter}
 PATHS = {"picture": PICTURE}
 SLOTS = 100  # a second: so many groups of clients have their turn one after the other
 

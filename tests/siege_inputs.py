@@ -218,7 +218,8 @@ OUR_HOSTS = """
     localhost localhost:1 localhost:65535 LocalHost:8080 localhost. LOCALHOST. 127.0.0.1:80 127.0.0.53 127.255.255.254
     [::1]:1 [0:0:0:0:0:0:0:1] [0:0:0:0:0:0:0:1]:80 gpu1.localhost gpu1.localhost. gpu1.localhost:80
 """.split()
-FOREIGN_HOSTS = """
+FOREIGN_HOSTS = [
+    *"""
     127.0.0.1.evil.example localhost.localdomain localhost.example ip6-localhost localhost#evil localhost?x localhost\\x
     localhost%2eevil localhost%00 localhost%0d%0aevil http://localhost //localhost user:pw@localhost evil@127.0.0.1
     localhost:80@evil.example:80 [::ffff:8.8.8.8] 0 00 0177.0.0.1 127.000.000.001 127.0.0.1.1 0x7f000001 127.0.0.1:80:80
@@ -226,7 +227,12 @@ FOREIGN_HOSTS = """
     metadata.google.internal router.local 7f000001.c0a80001.rbndr.us make-127-0-0-1-rr.1u.ms localtest.me lvh.me
     evil.example:9999:9999 [::1]evil.example [::1].evil.example [localhost.evil.example] localhost|evil localhost,
     localhost,localhost 127.0.0.1,127.0.0.1 localhost' "localhost" <localhost> localhost\xad localhost\xb7 localhost_ -
-""".split() + ["a" * 300 + ".example", "localhost" + "." * 20 + "example", "localhost:123456", "localhost: 80"]
+""".split(),
+    "a" * 300 + ".example",
+    "localhost" + "." * 20 + "example",
+    "localhost:123456",
+    "localhost: 80",
+]
 
 ELEMENTS = """
     audio audioworklet embed empty fencedframe font frame iframe image json manifest object paintworklet report script
@@ -381,7 +387,7 @@ def refusals(host: str, port: int, address: str = "127.0.0.1", cookie: str = "")
 MARKER = "\"'><svg onload=alert(7)>{{7*7}}"
 TELLING = MARKER[2:]  # its quotes are written in other ways where a message has it as Python writes texts
 SHEET = "x\"'><svg onload=alert(7)>{{7}}"  # Excel's names of sheets are short, and have no *
-MARKED_PLOTS = f'''
+MARKED_PLOTS = f"""
 import sys
 from typing import Literal
 import matplotlib.pyplot as plt
@@ -447,7 +453,7 @@ def plot_column(file_path):
 def plot_columns(file_path):
     import pandas
     raise ValueError(f"none of {{list(pandas.read_csv(file_path))}}")
-'''
+"""
 LOG = "step,loss,{name}\n" + "".join(f"{step},{1 / (step + 1):.4f},{step * 0.01:.2f}\n" for step in range(20))
 PAGE_FIELDS = "refresh_every smooth logx logy xlim ylim last theme width height dpi thin".split()
 

@@ -403,6 +403,17 @@ def test_where_all_places_are_taken_the_most_crowded_address_loses_one():
     assert [place.address for place in taken if place.state == "dropped"] == ["b"]
 
 
+def test_where_the_most_crowded_address_is_just_being_answered_another_one_loses_a_place():
+    """Whoever waits for nothing makes room, wherever that is."""
+    places, taken = places_with(3, 3, "a", "b", "b")
+    for place in taken[1:]:
+        place.state = plotsrv.ANSWERING
+    for place in taken:
+        place.is_known = True
+    assert places.enter(plotsrv.Place(Socket(), "c"))
+    assert [place.address for place in taken if place.state == "dropped"] == ["a"]
+
+
 def test_no_other_user_of_this_machine_takes_our_places():
     """All of them come from 127.0.0.1: where that is crowded, the user who runs plotsrv is told apart."""
     places, _ = places_with(9, 2, "127.0.0.1", "127.0.0.1", state=plotsrv.READING)

@@ -899,7 +899,7 @@ def test_a_file_that_vanishes_before_it_is_opened_is_missing(recorder, log):
     recorder.hook("open", (str(log), "r", 0))
     log.unlink()
     with pytest.raises(FileNotFoundError) as gone:
-        open(log)
+        log.read_text()
     assert recorder.missing(gone.value) == str(log)
 
 

@@ -206,7 +206,7 @@ def test_whatever_is_asked_for_there_is_no_other_plot(same_site, name):
     assert response.status == 404 or known & {name, *endings}
 
 
-NASTY_MODULE = '''
+NASTY_MODULE = """
 from functools import partial
 from os import path as plot_path
 from textwrap import dedent as plot_dedent
@@ -234,7 +234,7 @@ class plot_meta(type): ...
 def make():
     def plot_local(): ...
     return plot_local
-'''
+"""
 
 
 def test_the_registry_has_the_public_plots_and_nothing_else():
