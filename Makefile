@@ -23,6 +23,9 @@ LIST_REQUIREMENTS := import sys, tomllib; \
 	project = tomllib.load(open("pyproject.toml", "rb"))["project"]; extras = project["optional-dependencies"]; \
 	print(*project["dependencies"], *(line for extra in sys.argv[1:] for line in extras[extra]), sep="\n")
 
+# Tests of a file share their servers; the files that take longest do not stand at the end of the alphabet.
+BY_FILE := --dist loadfile --no-loadscope-reorder
+
 # The port plotsrv would take by itself: from 9999 on, the first where nobody answers.
 FREE_PORT := import socket; \
 	print(next(port for port in range(9999, 11000) if socket.socket().connect_ex(("127.0.0.1", port))))
@@ -43,7 +46,7 @@ run: $(RUNTIME) ## Serve this folder's plots and open the browser (ARGS: plotsrv
 	@$(IN_VENV) plotsrv.py $(ARGS)
 
 test: $(TEST) ## Run every test (ARGS: pytest's options).
-	@$(IN_VENV) -m pytest -q -n 3 --dist loadfile $(ARGS) # many wait for processes: two cores have room for three
+	@$(IN_VENV) -m pytest -q -n 3 $(BY_FILE) $(ARGS) # many wait for processes: two cores have room for three
 
 check: test $(DEV) ## Run the tests, ruff and mypy.
 	@$(IN_VENV) -m ruff check .

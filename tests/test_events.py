@@ -478,7 +478,7 @@ def test_table_is_the_callers(path):
 
 
 PIECES = b"".join([run_of(range(20)), TENSORBOARD, run_of(range(10, 30), "other"), TENSORBOARDX])
-FREELY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FREELY = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @FREELY

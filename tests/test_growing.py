@@ -170,7 +170,7 @@ def move_to(path, text):
 
 @pytest.mark.parametrize("part_bytes", [growing.PART_BYTES, 16])
 @settings(
-    max_examples=int(os.environ.get("LOG_EXAMPLES", "50")),
+    max_examples=int(os.environ.get("LOG_EXAMPLES", "30")),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

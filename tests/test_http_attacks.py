@@ -618,7 +618,7 @@ def test_a_flood_of_drawings_is_refused_and_costs_others_nothing(tmp_path):
         assert len(staying) == 21 and before_long(lambda: len(answered(staying, b"200")) == 21)
         drawn = [int(line) for line in (tmp_path / "begun.txt").read_text().split()]
         assert drawn[0] == 0 and len(drawn) == len(set(drawn))  # equal ones share a drawing
-        assert not set(drawn) & set(range(2, 31))  # one may have been begun before it was seen that its client left
+        assert len(set(drawn) & set(range(1, 31))) <= 1  # begun before it was seen that its client had left
 
 
 # -- P11: what goes into header fields

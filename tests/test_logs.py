@@ -504,7 +504,7 @@ HEADERS = st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     header=HEADERS, rows=ROWS, newline=st.sampled_from(["\n", "\r\n"]), cuts=st.lists(st.integers(0, 200), max_size=4)
 )
@@ -551,7 +551,7 @@ LIKELY = st.sampled_from(
 BYTES = st.one_of(st.binary(max_size=200), st.lists(LIKELY, max_size=60).map(lambda parts: "".join(parts).encode()))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=NAMES, content=BYTES)
 @example(name="a.json", content=b'{"a": ' + b"[" * 100_000)
 @example(name="a.json", content=b'{"loss": [1e999, 99999999999999999999999, -1], "step": [1, 2, 3]}')

@@ -192,7 +192,7 @@ HEADS = st.one_of(
 
 
 @given(head=HEADS)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 def test_any_bytes_are_a_request_or_refused(head):
     """Nothing that a client sends raises anything else, and a path always begins with a slash."""
     try:
@@ -206,7 +206,7 @@ def test_any_bytes_are_a_request_or_refused(head):
 
 
 @given(query=st.dictionaries(st.text(max_size=8), st.lists(st.text(max_size=8), min_size=1, max_size=3), max_size=8))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_a_query_reads_back_as_it_was_written(query):
     """What urlencode writes, blank values included, query_of reads."""
     from urllib.parse import urlencode

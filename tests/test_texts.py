@@ -451,7 +451,7 @@ LOG = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(LOG, st.data())
 @example(["step 1 loss 1"] * 3, None)
 def test_pieces_give_what_the_whole_gives(rows, data):
