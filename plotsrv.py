@@ -506,32 +506,41 @@ class Places:
         """Take a place; where none is free, from who makes least use of it. False where there is none to be had.
 
         Whoever has all the places of one address gives up one where nothing has been asked since the last answer; but
-        no other user of this machine takes ours. Where all are taken, whoever has never been let in gives way, then
-        the address with most of them, then any other: of these the one that has been waited for longest.
+        no other user of this machine takes ours.
         """
         if self.is_crowded(place) and len(self.crowds.get(OURS_CROWD, ())) < CONNECTIONS_OURS and is_ours():
             place.crowd = OURS_CROWD
         with self.lock:
             if self.is_crowded(place):
-                victim = longest(self.crowds[place.crowd], IDLE)
+                victim = longest(filter(has_rested, self.crowds[place.crowd]), IDLE)
                 victim = None if victim and victim.is_unread() else victim  # it would come again, and not read that
             elif sum(map(len, self.crowds.values())) < self.most:
                 self.add(place)
                 return True
             else:
-                others = [crowd for name, crowd in self.crowds.items() if name != OURS_CROWD]
-                long_ago = time.monotonic() - CLOSING_SECONDS  # who has just come may be about to ask
-                strangers = [each for crowd in others for each in crowd if not each.is_known and each.since < long_ago]
-                crowd = max(self.crowds.values(), key=len)
-                groups = (strangers, crowd, itertools.chain(*others))
-                victims = (longest(group, IDLE, READING, SENDING) for group in groups)
-                victim = next(filter(None, victims), None)
+                victim = self.least_useful(place)
             if victim:
                 self.remove(victim)
                 self.add(place)
         if victim:
             victim.drop()
         return victim is not None
+
+    def least_useful(self, newcomer: Place) -> Place | None:
+        """Who gives way where all places are taken: whoever has never been let in, then of the address with most of
+        them, then any other; of these the one that has been waited for longest.
+
+        For an address that has as many itself, only those where nothing is asked: crowds would else only change places.
+        """
+        largest = max(self.crowds.values(), key=len)
+        theirs = 0 if newcomer.address in self.proxies else len(self.crowds.get(newcomer.crowd, ()))
+        if theirs and theirs + 1 >= len(largest) and len(self.crowds) > 1:
+            as_large = (crowd for crowd in self.crowds.values() if len(crowd) == len(largest))
+            return longest(filter(has_rested, itertools.chain(*as_large)), IDLE)
+        others = [crowd for name, crowd in self.crowds.items() if name != OURS_CROWD]
+        strangers = (each for each in itertools.chain(*others) if not each.is_known and has_rested(each))
+        groups = (strangers, largest, itertools.chain(*others))
+        return next(filter(None, (longest(group, IDLE, READING, SENDING) for group in groups)), None)
 
     def settle(self) -> None:
         """Let those that were dropped end before others take their places: each has a thread for as long."""
@@ -575,6 +584,11 @@ class Places:
             if place.state in (IDLE, READING):
                 place.drop()
         return any(place.state in (ANSWERING, SENDING) for place in places)
+
+
+def has_rested(place: Place) -> bool:
+    """May it give way? Who has just come may be about to ask."""
+    return place.is_known or place.since < time.monotonic() - CLOSING_SECONDS
 
 
 def longest(places: Iterable[Place], *states: str) -> Place | None:

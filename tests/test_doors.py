@@ -414,6 +414,15 @@ def test_where_the_most_crowded_address_is_just_being_answered_another_one_loses
     assert [place.address for place in taken if place.state == "dropped"] == ["a"]
 
 
+def test_crowds_do_not_change_places_with_each_other():
+    """Of two crowds as large, neither pushes out the other's, which would only come again; but for idle ones."""
+    places, taken = places_with(4, 3, "a", "a", "b", "b", state=plotsrv.READING)
+    assert not places.enter(plotsrv.Place(Socket(), "a"))
+    taken[2].state = plotsrv.IDLE
+    assert places.enter(plotsrv.Place(Socket(), "a"))
+    assert [place.address for place in taken if place.state == "dropped"] == ["b"]
+
+
 def test_no_other_user_of_this_machine_takes_our_places():
     """All of them come from 127.0.0.1: where that is crowded, the user who runs plotsrv is told apart."""
     places, _ = places_with(9, 2, "127.0.0.1", "127.0.0.1", state=plotsrv.READING)
