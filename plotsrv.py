@@ -512,7 +512,7 @@ class Places:
             place.crowd = OURS_CROWD
         with self.lock:
             if self.is_crowded(place):
-                victim = longest(filter(has_rested, self.crowds[place.crowd]), IDLE)
+                victim = longest(resting(self.crowds[place.crowd]), IDLE)
                 victim = None if victim and victim.is_unread() else victim  # it would come again, and not read that
             elif sum(map(len, self.crowds.values())) < self.most:
                 self.add(place)
@@ -536,7 +536,7 @@ class Places:
         theirs = 0 if newcomer.address in self.proxies else len(self.crowds.get(newcomer.crowd, ()))
         if theirs and theirs + 1 >= len(largest) and len(self.crowds) > 1:
             as_large = (crowd for crowd in self.crowds.values() if len(crowd) == len(largest))
-            return longest(filter(has_rested, itertools.chain(*as_large)), IDLE)
+            return longest(resting(itertools.chain(*as_large)), IDLE)
         others = [crowd for name, crowd in self.crowds.items() if name != OURS_CROWD]
         strangers = (each for each in itertools.chain(*others) if not each.is_known and has_rested(each))
         groups = (strangers, largest, itertools.chain(*others))
@@ -584,6 +584,11 @@ class Places:
             if place.state in (IDLE, READING):
                 place.drop()
         return any(place.state in (ANSWERING, SENDING) for place in places)
+
+
+def resting(places: Iterable[Place]) -> Iterator[Place]:
+    """Where nothing goes on."""
+    return (place for place in places if place.state == IDLE and has_rested(place))
 
 
 def has_rested(place: Place) -> bool:
