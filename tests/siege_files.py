@@ -494,8 +494,9 @@ DIGITS = 12  # of a loss; the last is a 7, so that no beginning of it is another
 
 
 def row_of(form: str, generation: int, step: int) -> bytes:
-    """A row of a log; its loss tells the generation and the step, with a check."""
-    return form.format(step, f"0.{generation % 1000:03d}{step:06d}{check_of(generation, step)}7").encode()
+    """A row of a log; its loss tells the generation, of which three digits, and the step, with a check."""
+    generation %= 1000
+    return form.format(step, f"0.{generation:03d}{step:06d}{check_of(generation, step)}7").encode()
 
 
 def check_of(generation: int, step: int) -> str:

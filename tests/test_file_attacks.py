@@ -922,6 +922,6 @@ def test_the_oracle_knows_a_value_that_nobody_wrote(made):
 def test_the_oracle_knows_the_values_that_were_written():
     """Each form of row, read back as it was written."""
     for _, form in siege_files.FORMS.values():
-        for generation, step in ((100, 0), (101, 1), (999, 1234)):
+        for generation, step in ((100, 0), (101, 1), (999, 1234), (1001, 2)):
             row = siege_files.row_of(form, generation, step).decode()
             assert siege_files.is_written(step, float(re.findall(r"0\.\d+", row)[0]))
