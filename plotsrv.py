@@ -148,6 +148,7 @@ CLOSING_SECONDS = 1.0  # in which a client may read why it was refused, or begin
 EXHAUSTED_SECONDS = 0.1  # without accepting anybody, where there are no file descriptors left
 GRACE_SECONDS = 1.5  # for the answers under way when plotsrv ends
 POLL_SIGNALS_SECONDS = 0.2  # between two looks whether a signal has asked plotsrv to end
+TRIM_SECONDS = 5.0  # between two times that free memory is given back: pages and pictures come and go
 POLL_SECONDS = 0.02  # between two looks at the inputs of a live picture
 LATEST_SECONDS = 1.0  # between two looks at which file is the latest
 APART_SECONDS = 0.1  # between the starts of its drawings
@@ -6221,10 +6222,15 @@ class Ending:
 
 def run(server: PlotServer, ending: Ending) -> int:
     """Serve until a signal; then let the answers under way be given."""
+    trimmed_at = time.monotonic()
 
     def look() -> None:
+        nonlocal trimmed_at
         if ending.is_asked:
             raise KeyboardInterrupt
+        if time.monotonic() - trimmed_at > TRIM_SECONDS:
+            tell_libc("malloc_trim", 0)
+            trimmed_at = time.monotonic()
 
     server.service_actions = look  # type: ignore[method-assign]
     ending.at_once = False  # an exception in the middle of anything could be lost

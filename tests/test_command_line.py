@@ -366,6 +366,23 @@ def lost_answer(server):
         pass
 
 
+def test_free_memory_is_given_back_now_and_then(monkeypatch):
+    """A server that runs for weeks is as small as one that has just been started."""
+    told = []
+    monkeypatch.setattr(plotsrv, "tell_libc", lambda function, *_: told.append(function))
+    monkeypatch.setattr(plotsrv, "TRIM_SECONDS", -1)
+
+    class Server:
+        wind_up = print
+
+        def serve_forever(self, poll_interval):
+            self.service_actions()
+            self.service_actions()
+
+    plotsrv.run(Server(), types.SimpleNamespace(is_asked=False))
+    assert told == ["mallopt", *["malloc_trim"] * 3]
+
+
 def test_a_signal_during_the_start_ends_it_too(home):
     """Ctrl-C is heard before anything has been imported or drawn."""
     for seconds in (0.05, 0.15, 0.3):
