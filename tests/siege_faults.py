@@ -383,7 +383,11 @@ EXPECTED = {200, 304, 404}  # 404 is the page that waits for a log
 
 
 def soak(
-    bench: Bench, changes: int = 2000, rounds: int = 5, warm_up: int = 300, rest_seconds: float = REST_SECONDS
+    bench: Bench,
+    changes: int = 2000,
+    rounds: int = 5,
+    warm_up: int = LOGS * ROWS_A_TRAINING,  # until each log has begun anew: pictures have had all their sizes by then
+    rest_seconds: float = REST_SECONDS,
 ) -> Iterator[Row]:
     """100,000 refreshes, while logs grow and begin anew, and live streams come and go (X5, X15).
 
