@@ -774,8 +774,9 @@ def check_beginning(received: bytes, seen: int = 0) -> None:
     """
     if received.startswith(TLS_HANDSHAKE):
         raise HTTPError(400, "This is plain HTTP: the address begins with http://.")
-    end = received.find(HEADER_END, max(0, seen - len(HEADER_END)))
-    if NO_LINES.search(received, max(0, seen - 1), end if end >= 0 else len(received)):
+    if HEADER_END in received:  # all of it will be read, and no less strictly
+        return
+    if NO_LINES.search(received, max(0, seen - 1)):
         raise HTTPError(400, "The request has a line that does not end with CR and LF.")
     if received and not HTTP_TOKEN.match(received[:1].decode("latin-1")):
         raise HTTPError(400, "The request line is malformed.")
