@@ -528,10 +528,10 @@ class Places:
         return victim is not None
 
     def least_useful(self, newcomer: Place) -> Place | None:
-        """Who gives way where all places are taken: whoever has never been let in, then of the address with most of
-        them, then any other; of these the one that has been waited for longest.
+        """Who gives way where all places are taken; of several, who has been waited for longest.
 
-        For an address that has as many itself, only those where nothing is asked: crowds would else only change places.
+        First come those who have never been let in, then those of the address with most places, then all others. For
+        an address that has as many itself, only those where nothing is asked: crowds would else only change places.
         """
         largest = max(self.crowds.values(), key=len)
         theirs = 0 if newcomer.address in self.proxies else len(self.crowds.get(newcomer.crowd, ()))
@@ -2408,7 +2408,8 @@ class Renderer:
         with self.lock:
             if self.closed:
                 raise RenderFailure(503, "plotsrv is shutting down.")
-            dead, self.idle = [each for each in self.idle if each.is_dead()], [e for e in self.idle if not e.is_dead()]
+            dead = [each for each in self.idle if each.is_dead()]
+            self.idle = [each for each in self.idle if each not in dead]  # not asked again: one may die just now
             alike = [process for process in self.idle if process.subject == job.subject]
             process = (alike or self.idle)[-1] if self.idle else None
             if process:
